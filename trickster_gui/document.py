@@ -1,0 +1,122 @@
+"""The document: the design and the run settings that the whole window shows and edits.
+
+Everything that a person changes goes through ``edit``; everything that shows it listens to
+``changed``. Undo is built in: one drag, one step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtGui import QUndoCommand, QUndoStack
+
+from engine.parameter import SpecError, Value
+from engine.run_spec import RunSpec, run_problems
+from engine.spec import ModelSpec, problems
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a person has designed: the model, how it is trained, and its name."""
+
+    model: ModelSpec
+    run: RunSpec
+    title: str = "Untitled"
+
+
+class Document(QObject):
+    """Holds the Design, its history and its problems.
+
+    ``changed`` carries the new Design after every edit, undo, redo and load, once each.
+    """
+
+    changed = Signal(object)
+
+    def __init__(self, design: Design, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._design = design
+        self._stroke = 0
+        self.undo_stack = QUndoStack(self)
+
+    @property
+    def design(self) -> Design:
+        """The design as it is now."""
+        return self._design
+
+    @property
+    def model(self) -> ModelSpec:
+        """The model as it is now; may hold problems."""
+        return self._design.model
+
+    @property
+    def run(self) -> RunSpec:
+        """The run settings as they are now; may hold problems."""
+        return self._design.run
+
+    def problems(self) -> tuple[SpecError, ...]:
+        """Everything that keeps this design from being trained, the model's first."""
+        found = problems(self.model)
+        return found or run_problems(self.run, self.model)
+
+    def begin_stroke(self) -> None:
+        """A drag begins: edits until ``end_stroke`` become one step of undo."""
+        self._stroke += 1
+
+    def end_stroke(self) -> None:
+        """The drag is over: the next edit is a step of its own."""
+        self._stroke += 1
+
+    def edit(
+        self,
+        model: Mapping[str, Value] | None = None,
+        run: Mapping[str, Value] | None = None,
+        *,
+        text: str = "Edit",
+        stroke: bool = False,
+    ) -> None:
+        """Change parameters by name. ``stroke`` merges with the other edits of this drag."""
+        after = Design(
+            self.model.replace(**(model or {})), self.run.replace(**(run or {})), self._design.title
+        )
+        self._push(after, text, self._stroke if stroke else None)
+
+    def load(self, design: Design, text: str = "Load a design") -> None:
+        """Replace the whole design, as one step of undo."""
+        self._push(design, text, None)
+
+    def _push(self, after: Design, text: str, stroke: int | None) -> None:
+        if after != self._design:
+            self.undo_stack.push(_Edit(self, self._design, after, text, stroke))
+
+    def _apply(self, design: Design) -> None:
+        self._design = design
+        self.changed.emit(design)
+
+
+class _Edit(QUndoCommand):
+    """One step of undo: the whole design before and after (a few hundred bytes)."""
+
+    def __init__(
+        self, document: Document, before: Design, after: Design, text: str, stroke: int | None
+    ) -> None:
+        super().__init__(text)
+        self._document, self._before, self._after = document, before, after
+        self.stroke = stroke
+
+    def id(self) -> int:
+        return -1 if self.stroke is None else 1
+
+    def mergeWith(self, other: QUndoCommand) -> bool:
+        if not isinstance(other, _Edit) or self.stroke is None or other.stroke != self.stroke:
+            return False
+        self._after = other._after
+        self.setObsolete(self._after == self._before)
+        return True
+
+    def undo(self) -> None:
+        self._document._apply(self._before)
+
+    def redo(self) -> None:
+        self._document._apply(self._after)
