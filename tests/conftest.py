@@ -1,4 +1,4 @@
-"""What every test gets: an own home, an own empty working folder, and a check that it leaves nothing.
+"""What every test gets: a home and an empty working folder of its own to work in, and a last look.
 
 The environment is set before anything else is imported, since Qt and OpenMP read it only once.
 """
