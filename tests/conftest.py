@@ -10,6 +10,8 @@ import os
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import itertools
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -26,6 +28,8 @@ settings.load_profile("ci" if os.environ.get("CI") else "development")
 
 HOME_VARIABLE = "TRICKSTER_HOME"
 
+_numbers = itertools.count()
+
 
 @pytest.fixture(autouse=True)
 def _nothing_left_behind(
@@ -37,7 +41,8 @@ def _nothing_left_behind(
 
     Each test works in an empty folder of its own; files belong into `tmp_path`.
     """
-    place = tmp_path_factory.mktemp("t")
+    # Numbered here: pytest's own numbering lists the folder each time.
+    place = tmp_path_factory.mktemp(f"t{next(_numbers)}", numbered=False)
     working, temporary = place / "cwd", place / "tmp"
     working.mkdir()
     temporary.mkdir()
@@ -52,6 +57,7 @@ def _nothing_left_behind(
         for folder in (working, temporary):
             found += [f"file {path.name}" for path in folder.iterdir()]
     assert not found, "left behind: " + "; ".join(found)
+    shutil.rmtree(place, ignore_errors=True)
 
 
 def _isolate(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
