@@ -10,7 +10,7 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format screenshots bench wheel wheel-check interpreters clean
+.PHONY: help setup run test check coverage format screenshots bench wheel wheel-check interpreters clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,12 +30,18 @@ check: $(INSTALLED) ## Lint, format, types, import directions
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
 
+coverage: $(INSTALLED) ## Which lines the engine's tests run; all of them in spec, families and cost
+	$(PY) -m coverage run -m pytest tests/engine $(ARGS)
+	$(PY) -m coverage report
+	$(PY) -m coverage report --fail-under=100 \
+		--include='engine/spec.py,engine/families/*,engine/cost/*' --no-skip-covered
+
 format: $(INSTALLED) ## Mend what ruff can mend
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
 screenshots: $(INSTALLED) ## Draw each page into screenshots/
-	$(PY) -m trickster_gui.screenshots
+	QT_QPA_PLATFORM=$${QT_QPA_PLATFORM:-offscreen} $(PY) -m trickster_gui.screenshots
 
 bench: $(INSTALLED) ## Measure speed here
 	$(PY) -m benchmarks
@@ -56,7 +62,7 @@ clean: ## Remove .venv and all that tools have written
 
 # A .venv whose interpreter is gone is made anew; otherwise it is kept and brought up to date.
 $(INSTALLED): pyproject.toml constraints.txt
-	@$(PY) -c '' 2>/dev/null || { $(fit-interpreter) && $(PYTHON) -m venv --clear $(VENV); }
+	@$(PY) -c 'import pip' 2>/dev/null || { $(fit-interpreter) && $(PYTHON) -m venv --clear $(VENV); }
 	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
