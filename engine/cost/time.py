@@ -1,0 +1,155 @@
+"""How long training takes: from what was measured on this computer, else from a card's table.
+
+A rate is never exact: every estimate has a low and a high end, and says what it is based on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from engine.cost.calibration import Calibration, Point
+from engine.cost.flops import flops_per_token, recomputed_flops_per_token
+from engine.devices.card import Device
+from engine.run_spec import RunSpec
+from engine.spec import ModelSpec
+
+# Between measured sizes rates are within this of the line through them; beyond them, within that.
+_SPREAD_INSIDE, _SPREAD_OUTSIDE = 1.15, 1.6
+# On Wormhole dense bf16 runs at half the rate of BLOCKFP8; where only that is printed (Blackhole)
+# the same is taken.
+_BF16_OF_BLOCKFP8 = 0.5
+
+
+@dataclass(frozen=True)
+class Rate:
+    """FLOP/s of one training step, with the ends of the range it lies in.
+
+    ``kind`` says whether it comes from measurements on this machine or from a table.
+    """
+
+    flops_per_s: float
+    low: float
+    high: float
+    kind: Literal["measured", "estimate"]
+    source: str
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A time in seconds with the ends of the range it lies in, and where the rate is from."""
+
+    seconds: float
+    low: float
+    high: float
+    kind: Literal["measured", "estimate"] = "estimate"
+    source: str = ""
+
+    def times(self, number: float) -> Estimate:
+        """The time for ``number`` of these."""
+        return replace(
+            self, seconds=self.seconds * number, low=self.low * number, high=self.high * number
+        )
+
+
+def compute_optimal_tokens(parameters: int) -> int:
+    """Tokens that make the best of a training budget: about 20 a parameter.
+
+    Hoffmann et al. 2022 ("Chinchilla", arXiv:2203.15556).
+    """
+    return 20 * parameters
+
+
+def flops_per_step(spec: ModelSpec, run: RunSpec) -> int:
+    """Training FLOPs of one update, all micro-batches; no recomputation counted."""
+    per_token = flops_per_token(spec, run.sequence_length(spec)).training
+    return per_token * run.tokens_per_step(spec)
+
+
+def step_time(spec: ModelSpec, run: RunSpec, rate: Rate) -> Estimate:
+    """Time of one update at ``rate``; gradient checkpointing adds its second forward pass."""
+    flops = flops_per_step(spec, run)
+    if run.gradient_checkpointing:
+        extra = recomputed_flops_per_token(spec, run.sequence_length(spec))
+        flops += extra * run.tokens_per_step(spec)
+    return Estimate(
+        seconds=flops / rate.flops_per_s,
+        low=flops / rate.high,
+        high=flops / rate.low,
+        kind=rate.kind,
+        source=rate.source,
+    )
+
+
+def measured_rate(calibration: Calibration, spec: ModelSpec, run: RunSpec) -> Rate | None:
+    """The rate that this machine reaches with a step of this size; None without fitting points.
+
+    Small steps reach fewer FLOP/s: fixed costs weigh more. Between measured sizes the logarithm
+    of the rate is interpolated over the logarithm of a micro-batch's FLOPs; beyond them the
+    nearest rate holds, with a wider range.
+    """
+    points = calibration.matching(run.precision, run.threads)
+    if not points:
+        return None
+    flops = flops_per_step(spec, run) // run.accumulation_steps
+    rate, inside = _interpolate(points, flops)
+    spread = _SPREAD_INSIDE if inside else _SPREAD_OUTSIDE
+    where = "between" if inside else "beyond"
+    return Rate(
+        flops_per_s=rate,
+        low=rate / spread,
+        high=rate * spread,
+        kind="measured",
+        source=f"{len(points)} training steps measured on this computer; this one is {where} them",
+    )
+
+
+def _interpolate(points: Sequence[Point], flops: int) -> tuple[float, bool]:
+    """FLOP/s at ``flops`` a step, and whether that is within the measured sizes."""
+    if flops <= points[0].flops_per_step:
+        return points[0].rate, flops == points[0].flops_per_step
+    for left, right in zip(points, points[1:]):  # noqa: B905 - a list and its own tail
+        if flops <= right.flops_per_step:
+            span = math.log(right.flops_per_step / left.flops_per_step)
+            part = math.log(flops / left.flops_per_step) / span if span else 1.0
+            return left.rate ** (1 - part) * right.rate**part, True
+    return points[-1].rate, False
+
+
+def table_rate(device: Device) -> Rate | None:
+    """A card's rate from its printed TFLOPS and a stated utilisation; None where none is printed.
+
+    Peak in bf16 is that of FP16 (the same width), else half of BLOCKFP8's.
+    """
+    if device.utilisation is None:
+        return None
+    peak, basis = device.tflops.get("fp16"), "printed FP16"
+    if peak is None:
+        block = device.tflops.get("blockfp8")
+        if block is None:
+            return None
+        peak, basis = block * _BF16_OF_BLOCKFP8, "half of the printed BLOCKFP8"
+    low, likely, high = (part * peak * 1e12 for part in device.utilisation)
+    return Rate(
+        flops_per_s=likely,
+        low=low,
+        high=high,
+        kind="estimate",
+        source=(
+            f"{peak:g} TFLOPS ({basis}) × {device.utilisation[1]:.0%} used: "
+            f"{device.utilisation_source}"
+        ),
+    )
+
+
+def device_rate(
+    device: Device, calibration: Calibration | None, spec: ModelSpec, run: RunSpec
+) -> Rate | None:
+    """The best rate that is known for ``device``: measured where it was, else from the table."""
+    if device.kind == "card":
+        return table_rate(device)
+    if calibration is None or calibration.device != device.name:
+        return None
+    return measured_rate(calibration, spec, run)
