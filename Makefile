@@ -52,8 +52,8 @@ wheel: $(INSTALLED) ## Build the wheel into dist/
 wheel-check: $(INSTALLED) ## Install the wheel into empty environments and use it (minutes)
 	$(PY) -m tests.project.wheel_check
 
-interpreters: $(INSTALLED) ## Test the engine with each Python 3.10 to 3.13 found here
-	$(PY) -m pytest tests/project/test_interpreters.py $(ARGS)
+interpreters: $(INSTALLED) ## Test the engine with each Python 3.10 to 3.13 found here (minutes)
+	$(PY) -m tests.project.interpreter_check
 
 clean: ## Remove .venv and all that tools have written
 	rm -rf $(VENV) build dist screenshots htmlcov .coverage .coverage.* \
