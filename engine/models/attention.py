@@ -101,7 +101,7 @@ class CausalSelfAttention(nn.Module):
         q_BHTh, k_BKTh, _ = self.project(x_BTD, around)
         scores_BHTT = q_BHTh.float() @ self.share(k_BKTh).float().mT * self.head_size**-0.5
         if around.mask is not None:
-            scores_BHTT = scores_BHTT + around.mask
+            scores_BHTT = scores_BHTT + around.mask.float()
         count = scores_BHTT.shape[-1]
         ahead_TT = torch.ones(count, count, dtype=torch.bool, device=x_BTD.device).triu(1)
         weights_BHTT: Tensor = scores_BHTT.masked_fill(ahead_TT, -torch.inf).softmax(dim=-1)

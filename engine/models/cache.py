@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from engine.spec import ModelSpec
 
 
 class KVCache:
-    """Keys and values of all layers for up to ``capacity`` tokens.
+    """Keys and values of all layers for up to ``capacity`` tokens of each sequence.
 
-    2·L·K·h elements a token and sequence. ``length`` tokens are held; ``Decoder.forward`` appends
-    the tokens it reads and refuses more than fit. ``clear`` starts over without new memory.
+    2·L·K·h elements a token and sequence, in the type and place of the first keys written.
+    ``length`` tokens are held: ``Decoder.forward`` appends the tokens it reads and refuses more
+    than fit. ``clear`` starts over in the same memory.
     """
 
-    def __init__(
-        self, spec: ModelSpec, capacity: int, *, batch_size: int = 1,
-        device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32,
-    ) -> None:  # fmt: skip
-        self.capacity = min(capacity, spec.max_seq_len)
+    def __init__(self, spec: ModelSpec, capacity: int | None = None) -> None:
+        whole = spec.max_seq_len
+        self.capacity = whole if capacity is None else min(capacity, whole)
         self.length = 0
-        shape = (spec.num_layers, batch_size, spec.num_kv_heads, self.capacity, spec.head_size)
-        self._k_LBKSh = torch.empty(shape, device=device, dtype=dtype)
-        self._v_LBKSh = torch.empty(shape, device=device, dtype=dtype)
+        self._layers: dict[int, tuple[Tensor, Tensor]] = {}
 
     def clear(self) -> None:
         """Forget everything."""
@@ -31,7 +27,11 @@ class KVCache:
 
     def extend(self, layer: int, k_BKTh: Tensor, v_BKTh: Tensor) -> tuple[Tensor, Tensor]:
         """Write the new keys and values of one layer; return all of that layer's so far."""
+        if layer not in self._layers:
+            shape = (*k_BKTh.shape[:2], self.capacity, k_BKTh.shape[3])
+            self._layers[layer] = (k_BKTh.new_empty(shape), v_BKTh.new_empty(shape))
+        k_BKSh, v_BKSh = self._layers[layer]
         end = self.length + k_BKTh.shape[2]
-        self._k_LBKSh[layer, :, :, self.length : end] = k_BKTh
-        self._v_LBKSh[layer, :, :, self.length : end] = v_BKTh
-        return self._k_LBKSh[layer, :, :, :end], self._v_LBKSh[layer, :, :, :end]
+        k_BKSh[:, :, self.length : end] = k_BKTh
+        v_BKSh[:, :, self.length : end] = v_BKTh
+        return k_BKSh[:, :, :end], v_BKSh[:, :, :end]

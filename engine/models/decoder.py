@@ -144,12 +144,14 @@ class Decoder(nn.Module):
         self.lm_head = OutputHead(spec)
 
     def forward(
-        self, inputs_BT: Tensor, targets_BT: Tensor | None = None, *, cache: KVCache | None = None
-    ) -> Output:
+        self, inputs_BT: Tensor, targets_BT: Tensor | None = None, *,
+        cache: KVCache | None = None, last_only: bool = False,
+    ) -> Output:  # fmt: skip
         """Read tokens; give logits, or with ``targets_BT`` the mean cross-entropy (fp32, nats).
 
         ``targets_BT[b, t]`` is the token that follows ``inputs_BT[b, t]``: nothing is shifted
-        here. With a cache the inputs follow the tokens that it holds, and are added to it.
+        here. With a cache the inputs follow the tokens that it holds, and are added to it. With
+        ``last_only`` only the last token's logits are computed: (B, 1, V).
 
         Raises ValueError for more tokens than the context (or the cache) holds. Position T and
         beyond does not exist for any kind of position; a caller that goes on writing crops, as
@@ -159,10 +161,13 @@ class Decoder(nn.Module):
         checkpointing = self.gradient_checkpointing and self.training and torch.is_grad_enabled()
         assert cache is None or not checkpointing, "a cache is for writing, not for training"
         x_BTD = self.model(inputs_BT, cache, checkpointing=checkpointing)
+        if last_only:
+            x_BTD = x_BTD[:, -1:]
         logits_BTV: Tensor = self.lm_head(x_BTD, self.model.embed_tokens.weight)
         if targets_BT is None:
             return Output(logits_BTV, None)
-        loss = F.cross_entropy(logits_BTV.flatten(0, 1).float(), targets_BT.flatten())
+        exact = torch.promote_types(logits_BTV.dtype, torch.float32)
+        loss = F.cross_entropy(logits_BTV.flatten(0, 1).to(exact), targets_BT.flatten())
         return Output(None, loss)
 
     def attention_maps(self, inputs_BT: Tensor, layer: int) -> Tensor:
@@ -233,9 +238,11 @@ def initialize(decoder: Decoder, seed: int) -> None:
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Dropout off inside; afterwards the mode is what it was."""
-    was_training = model.training
+    if not model.training:
+        yield
+        return
     model.eval()
     try:
         yield
     finally:
-        model.train(was_training)
+        model.train()
