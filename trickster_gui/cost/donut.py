@@ -229,9 +229,9 @@ def _largest_font(family: str, length: int, hole: int, base: QFont) -> QFont:
     text = f"{10**digits - 1:,}".replace("9", "0")
     font = QFont(base)
     font.setWeight(QFont.Weight.DemiBold)
-    for size in range(min(34, max(12, hole // 5)), 8, -1):
+    for size in range(min(34, max(12, hole // 6)), 8, -1):
         font.setPixelSize(size)
-        if ink.width_of(font, text) <= hole * 0.90:
+        if ink.width_of(font, text) <= hole * 0.84:
             break
     return font
 

@@ -20,12 +20,13 @@ CENTRE = Align.AlignCenter
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What a part needs to paint itself: the theme, three fonts and how strongly to draw."""
+    """What a part needs to paint itself: the theme, its fonts and how strongly to draw."""
 
     theme: Theme
     small: QFont
     base: QFont
     bold: QFont
+    large: QFont
     line: int
     dim: bool = False
 
@@ -51,7 +52,9 @@ def make_look(theme: Theme, font: QFont, larger: int = 0, dim: bool = False) -> 
     small.setPixelSize(size - 1)
     bold = QFont(base)
     bold.setWeight(QFont.Weight.DemiBold)
-    return Look(theme, small, base, bold, QFontMetrics(small).height() + 2, dim)
+    large = QFont(bold)
+    large.setPixelSize(size + 3)
+    return Look(theme, small, base, bold, large, QFontMetrics(small).height() + 2, dim)
 
 
 def put(

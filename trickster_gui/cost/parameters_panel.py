@@ -158,8 +158,6 @@ class ParametersPanel(Part):
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() in (Qt.Key.Key_Escape, Qt.Key.Key_Backspace) and self.in_block:
             self.leave_block()
-        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
-            super().keyPressEvent(event)
         elif self.group.key(event) is None:
             super().keyPressEvent(event)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QEvent, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
+    QColor,
     QEnterEvent,
     QFocusEvent,
     QGuiApplication,
@@ -188,6 +189,8 @@ class FigureRow(Row):
         super().__init__(look, parent)
         self.name = name
         self.value = ""
+        self.mark: QColor | None = None
+        self.hatched = False
         self.clicked.connect(self.copy)
 
     def show_figure(self, value: str, exact: str, explanation: str) -> None:
@@ -200,12 +203,18 @@ class FigureRow(Row):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = self.begin()
-        area = self.rect().adjusted(4, 0, -4, 0)
+        area = self.words_area()
         painter.setFont(self.look.small)
+        if self.mark is not None:
+            ink.colour_mark(painter, area, self.mark, self.hatched)
         painter.setPen(self.look.colour("muted"))
-        ink.put(painter, area, self.name)
+        ink.put(painter, area.adjusted(15 if self.mark else 0, 0, 0, 0), self.name)
         painter.setPen(self.look.colour("text"))
         ink.put(painter, area, self.value, ink.RIGHT)
+
+    def words_area(self) -> QRect:
+        """Where the words stand."""
+        return self.rect().adjusted(4, 0, -4, 0)
 
 
 def stack(rows: Sequence[QWidget], area: QRect, height: int) -> int:

@@ -1,0 +1,270 @@
+"""Training memory: what a step holds at its fullest, and every device's verdict on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QRect, QRectF, Qt, Signal
+from PySide6.QtGui import (
+    QColor,
+    QFontMetrics,
+    QKeyEvent,
+    QPainter,
+    QPainterPath,
+    QPaintEvent,
+    QResizeEvent,
+    QWheelEvent,
+)
+from PySide6.QtWidgets import QWidget
+
+from engine.cost.fit import Fit
+from engine.cost.memory import KINDS, TrainingMemory
+from engine.devices.card import Device
+from engine.words import binary_bytes, exact_count
+from trickster_gui.cost import ink
+from trickster_gui.cost.ink import Look, Part
+from trickster_gui.cost.memory_rows import (
+    KIND_NAMES,
+    DeviceRow,
+    capacity_text,
+    fill_kinds,
+)
+from trickster_gui.cost.rows import FlatButton, RowGroup
+
+_BAR = 11
+_LEGEND_COLUMNS = 3
+_REASON_LINES = 4
+
+
+class MemoryPanel(Part):
+    """Composition, legend, one row a device, the chosen device's reason and two buttons."""
+
+    device_selected = Signal(str)
+    batch_wanted = Signal()
+    context_wanted = Signal()
+
+    def __init__(self, look: Look, parent: QWidget | None = None) -> None:
+        super().__init__(look, parent)
+        self.rows: list[DeviceRow] = []
+        self.group = RowGroup()
+        self._memory: TrainingMemory | None = None
+        self._per_chip = False
+        self._selected = ""
+        self._pointed: DeviceRow | None = None
+        self._first = 0
+        self._reason = QRect()
+        self.batch = FlatButton(look, self)
+        self.context = FlatButton(look, self)
+        self.batch.clicked.connect(self.batch_wanted)
+        self.context.clicked.connect(self.context_wanted)
+        self.show_limits(None, None)
+        self.setAccessibleName("Training memory")
+
+    @property
+    def selected(self) -> str:
+        """Name of the chosen device; empty when it is not among the rows."""
+        return self._selected
+
+    def set_devices(self, devices: Sequence[Device]) -> None:
+        """One row for each device, in this order."""
+        for row in self.rows:
+            row.hide()
+            row.deleteLater()
+        self.rows = [DeviceRow(self.look, self, device) for device in devices]
+        self._pointed, self._first = None, 0
+        for row in self.rows:
+            row.clicked.connect(lambda _=False, row=row: self._choose(row))
+            row.pointed.connect(lambda on, row=row: self._point_at(row, on))
+        self.group.set_rows(self.rows)
+        self.select(self._selected)
+        self.place()
+
+    def select(self, name: str) -> None:
+        """Emphasise a device and tell its reason."""
+        self._selected = name
+        for row in self.rows:
+            row.select(row.device.name == name)
+            if row.selected:
+                self.group.set_entry(row)
+        self.update()
+
+    def show_memory(
+        self, whole: TrainingMemory, chips: Sequence[TrainingMemory], fits: Sequence[Fit]
+    ) -> None:
+        """Show a training step: of the whole batch, on one chip of each device, and its verdicts.
+
+        The composition is that of the chosen device's chip; the whole batch's without one.
+        """
+        self._memory, self._per_chip = whole, False
+        for row, memory, fit in zip(self.rows, chips, fits, strict=True):
+            row.show_fit(fit, memory)
+            if row.selected:
+                self._memory, self._per_chip = memory, row.device.chips > 1
+        self.update()
+
+    def show_limits(self, batch: int | None, context: int | None, waiting: bool = False) -> None:
+        """Say what fits the chosen device at most; None: nothing does; waiting: being computed."""
+        self._say(self.batch, "Largest batch", batch, waiting)
+        self._say(self.context, "Largest context", context, waiting)
+
+    @property
+    def reason_text(self) -> str:
+        """What the reserved lines say: about the device pointed at, else about the chosen one."""
+        chosen = next((row for row in self.rows if row.selected), None)
+        row = self._pointed or chosen
+        if row is None:
+            return "Choose a device to see what limits it."
+        if row.fit is None:
+            return row.device.title
+        return f"{row.device.title}: {capacity_text(row.device)}. {row.fit.reason}"
+
+    @property
+    def peak_text(self) -> str:
+        """The most that a step holds, and when."""
+        if self._memory is None:
+            return ""
+        chip = " a chip" if self._per_chip else ""
+        return f"{binary_bytes(self._memory.peak_bytes)}{chip} · {self._memory.peak_phase}"
+
+    def set_look(self, look: Look) -> None:
+        for row in self.rows:
+            row.set_look(look)
+        self.batch.set_look(look)
+        self.context.set_look(look)
+        super().set_look(look)
+
+    def place(self) -> None:
+        """Title, composition and legend above; reason and buttons below; rows between them."""
+        line = self.look.line
+        top = 2 * line + _BAR + 4 + line * self._legend_lines() + 4
+        button = line + 6
+        below = self.height() - button
+        for index, widget in enumerate((self.batch, self.context)):
+            width = (self.width() - 8) // 2
+            widget.setGeometry(index * (width + 8), below, width, button)
+        lines = QFontMetrics(self.look.small).lineSpacing() * _REASON_LINES
+        self._reason = QRect(0, below - lines - 6, self.width(), lines + 2)
+        room = self._reason.top() - 4 - top
+        self._place_rows(QRect(0, top, self.width(), room))
+
+    def _place_rows(self, area: QRect) -> None:
+        least = self.look.line + 1
+        shown = max(1, min(len(self.rows), area.height() // least))
+        height = min(self.look.line + 11, area.height() // shown)
+        self._first = max(0, min(self._first, len(self.rows) - shown))
+        for index, row in enumerate(self.rows):
+            at = index - self._first
+            row.setVisible(0 <= at < shown)
+            row.setGeometry(0, area.top() + at * height, area.width(), height)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        self.place()
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        hidden = any(row.isHidden() for row in self.rows)
+        if not hidden:
+            event.ignore()
+            return
+        self._first += -1 if event.angleDelta().y() > 0 else 1
+        self.place()
+        self.update()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Arrow keys move among the devices and bring hidden ones into view."""
+        at = next((i for i, row in enumerate(self.rows) if row.hasFocus()), 0)
+        step = {Qt.Key.Key_Down: 1, Qt.Key.Key_Up: -1}.get(Qt.Key(event.key()), 0)
+        if 0 <= at + step < len(self.rows) and self.rows[at + step].isHidden():
+            self._first += step
+            self.place()
+            self.update()
+        if self.group.key(event) is None:
+            super().keyPressEvent(event)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter, look = QPainter(self), self.look
+        line = look.line
+        title = QRect(0, 0, self.width(), line + 4)
+        painter.setFont(look.bold)
+        painter.setPen(look.colour("text"))
+        ink.put(painter, title, "Training memory")
+        painter.setOpacity(look.opacity)
+        if self._memory is not None:
+            self._paint_composition(painter, self._memory)
+        painter.setFont(look.small)
+        painter.setPen(look.colour("muted"))
+        ink.put(painter, self._reason, self.reason_text, ink.Align.AlignTop, wrap=True)
+        self._paint_more(painter)
+
+    def _paint_composition(self, painter: QPainter, memory: TrainingMemory) -> None:
+        look, line = self.look, self.look.line
+        painter.setFont(look.small)
+        painter.setPen(look.colour("muted"))
+        ink.put(painter, QRect(0, 0, self.width(), line + 4), self.peak_text, ink.RIGHT)
+        bar = QRectF(0, line + 8, self.width(), _BAR)
+        path = QPainterPath()
+        path.addRoundedRect(bar, 3.0, 3.0)
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setClipPath(path)
+        fill_kinds(painter, bar, bar.width(), memory.at_peak, look, bar.right())
+        painter.restore()
+        top = int(bar.bottom()) + 5
+        for kind, area in zip(KINDS, self._legend_cells(top), strict=True):
+            ink.colour_mark(painter, area, QColor(look.theme.memory[kind]))
+            painter.setPen(look.colour("muted"))
+            ink.put(painter, area.adjusted(14, 0, 0, 0), KIND_NAMES[kind])
+            painter.setPen(look.colour("text" if memory.at_peak[kind] else "faint"))
+            ink.put(painter, area, binary_bytes(memory.at_peak[kind]), ink.RIGHT)
+
+    def _legend_cells(self, top: int) -> list[QRect]:
+        """One cell a kind: as wide as its longest words, what is left spread between them."""
+        look, columns = self.look, self._legend_columns()
+        value = ink.width_of(look.small, "1,023 MiB") + 18
+        names = [ink.width_of(look.small, KIND_NAMES[kind]) for kind in KINDS]
+        widths = [max(names[column::columns]) + value for column in range(columns)]
+        gap = max(0, (self.width() - sum(widths)) // max(1, columns - 1))
+        lefts = [sum(widths[:column]) + column * gap for column in range(columns)]
+        return [
+            QRect(
+                lefts[i % columns], top + i // columns * look.line, widths[i % columns], look.line
+            )
+            for i in range(len(KINDS))
+        ]
+
+    def _paint_more(self, painter: QPainter) -> None:
+        """A thin mark on the right while some devices are scrolled out of sight."""
+        shown = [row for row in self.rows if not row.isHidden()]
+        if not shown or len(shown) == len(self.rows):
+            return
+        top = shown[0].y()
+        height = shown[-1].geometry().bottom() - top
+        part = QRectF(
+            self.width() - 3,
+            top + height * self._first / len(self.rows),
+            3,
+            height * len(shown) / len(self.rows),
+        )
+        ink.rounded(painter, part, self.look.colour("faint"), 1.5)
+
+    def _legend_columns(self) -> int:
+        return 5 if self.width() > 46 * self.look.line else _LEGEND_COLUMNS
+
+    def _legend_lines(self) -> int:
+        return -(-len(KINDS) // self._legend_columns())
+
+    def _say(self, button: FlatButton, what: str, value: int | None, waiting: bool) -> None:
+        number = "none" if value is None else exact_count(value)
+        text = f"{what} that fits: {number}"
+        button.setAccessibleName(text)
+        longest = ink.width_of(button.look.small, "Largest context that fits: 0,000,000")
+        button.setText(text if longest <= button.width() - 8 else f"{what}: {number}")
+        button.setEnabled(value is not None and not waiting)
+
+    def _choose(self, row: DeviceRow) -> None:
+        self.select(row.device.name)
+        self.device_selected.emit(row.device.name)
+
+    def _point_at(self, row: DeviceRow, on: bool) -> None:
+        focused = next((other for other in self.rows if other.hasFocus()), None)
+        self._pointed = row if on else focused
+        self.update(self._reason)

@@ -1,0 +1,230 @@
+"""The bars of memory: what a training step holds, and how much of each device that fills."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QPointF, QRect, QRectF, Qt
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
+from PySide6.QtWidgets import QWidget
+
+from engine.cost.fit import Fit
+from engine.cost.memory import KINDS, TrainingMemory
+from engine.devices.card import Device
+from engine.words import binary_bytes, exact_count
+from trickster_gui.cost import ink
+from trickster_gui.cost.ink import Look
+from trickster_gui.cost.rows import Row
+
+KIND_NAMES = {
+    "weights": "Weights",
+    "gradients": "Gradients",
+    "optimizer": "Optimizer",
+    "activations": "Activations",
+    "logits": "Logits",
+}
+OVERFLOW = 14
+_NOT_PUBLISHED = "not published"
+
+
+class DeviceRow(Row):
+    """One device: name, filling up to its capacity line, verdict, and by how much."""
+
+    def __init__(self, look: Look, parent: QWidget, device: Device) -> None:
+        super().__init__(look, parent)
+        self.device = device
+        self.fit: Fit | None = None
+        self._memory: TrainingMemory | None = None
+        self.selected = False
+        self.setToolTip(source_text(device))
+
+    def show_fit(self, fit: Fit, memory: TrainingMemory) -> None:
+        """Show how much of the device a training step needs."""
+        self.fit, self._memory = fit, memory
+        self.copy_text = str(fit.needed_bytes)
+        self._describe()
+        self.update()
+
+    def select(self, selected: bool) -> None:
+        """Emphasise this row, or no longer."""
+        if selected != self.selected:
+            self.selected = selected
+            self._describe()
+            self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter, look, fit = self.begin(), self.look, self.fit
+        columns = Columns.of(self.rect(), look)
+        if self.selected:
+            tint = look.colour("accent")
+            tint.setAlphaF(0.13)
+            ink.rounded(painter, QRectF(self.rect()), tint, 4.0)
+            bar = QRectF(0, 3, 3, self.height() - 6)
+            ink.rounded(painter, bar, look.colour("accent"), 1.5)
+        painter.setFont(look.small)
+        painter.setPen(look.colour("text"))
+        ink.put(painter, columns.name, short_name(self.device))
+        if columns.capacity.width():
+            painter.setPen(look.colour("muted"))
+            ink.put(painter, columns.capacity, capacity_text(self.device), ink.RIGHT)
+        if fit is None or self._memory is None:
+            return
+        self._paint_bar(painter, columns.bar, fit, self._memory)
+        self._paint_verdict(painter, columns, fit)
+
+    def _paint_bar(self, painter: QPainter, area: QRect, fit: Fit, memory: TrainingMemory) -> None:
+        look = self.look
+        height = min(12, self.height() - 6)
+        track = QRectF(area.left(), area.center().y() - height / 2 + 0.5, area.width(), height)
+        line = track.right() - OVERFLOW
+        inside = QRectF(track.left(), track.top(), line - track.left(), height)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        painter.fillRect(inside, look.colour("raised"))
+        if fit.capacity_bytes:
+            full = inside.width() * fit.needed_bytes / fit.capacity_bytes
+            fill_kinds(painter, inside, max(full, 1.5), memory.at_peak, look, track.right())
+            if full > inside.width():
+                _zigzag(painter, track, line + OVERFLOW / 2, look)
+        else:
+            painter.fillRect(inside, QColor(look.theme.grid))
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        painter.setPen(QPen(look.colour("text" if fit.capacity_bytes else "faint"), 1))
+        x = round(line)
+        painter.drawLine(x, int(track.top()) - 2, x, int(track.bottom()) + 1)
+
+    def _paint_verdict(self, painter: QPainter, columns: Columns, fit: Fit) -> None:
+        look = self.look
+        colour = ink.verdict_colour(look, fit.verdict)
+        chip = QRectF(columns.chip).adjusted(0, 1, 0, -1)
+        chip.setWidth(ink.width_of(look.small, fit.verdict) + 26)
+        back = ink.mixed(look.colour("surface"), colour, 0.13)
+        ink.rounded(painter, chip, back, chip.height() / 2)
+        ink.verdict_icon(painter, QPointF(chip.left() + 10, chip.center().y()), fit.verdict, colour)
+        painter.setPen(colour)
+        ink.put(painter, QRectF(chip).adjusted(18, 0, 0, 0), fit.verdict)
+        painter.setPen(look.colour("text" if self.selected else "muted"))
+        ink.put(painter, columns.margin, margin_text(fit), ink.RIGHT)
+
+    def _describe(self) -> None:
+        fit = self.fit
+        if fit is None:
+            return
+        chosen = ", chosen" if self.selected else ""
+        self.setAccessibleName(f"{self.device.title}{chosen}: {fit.verdict}, {margin_text(fit)}")
+        self.setAccessibleDescription(f"{fit.reason} {source_text(self.device)}")
+
+
+class Columns:
+    """Where the columns of a device row are: the same for all rows, whatever they say."""
+
+    def __init__(
+        self, name: QRect, capacity: QRect, bar: QRect, chip: QRect, margin: QRect
+    ) -> None:
+        self.name, self.capacity, self.bar = name, capacity, bar
+        self.chip, self.margin = chip, margin
+
+    @classmethod
+    def of(cls, row: QRect, look: Look) -> Columns:
+        """Columns for a row; a capacity column only where there is room for it."""
+        font = look.small
+        area = row.adjusted(8, 0, -4, 0)
+        wide = row.width() > 36 * look.line
+        name = ink.width_of(font, "Galaxy × 32") + 2
+        margin = ink.width_of(font, "+00.0 GiB free")
+        chip = ink.width_of(font, "does not fit") + 26
+        capacity = ink.width_of(font, "12.0 GiB a chip") + 8 if wide else 0
+        right = area.right() + 1
+        top, height = area.top(), area.height()
+        bar_left = area.left() + name + capacity + (10 if wide else 4)
+        bar_right = right - margin - chip - 12
+        return cls(
+            name=QRect(area.left(), top, name, height),
+            capacity=QRect(area.left() + name, top, capacity, height),
+            bar=QRect(bar_left, top, bar_right - bar_left, height),
+            chip=QRect(right - margin - chip - 6, top, chip, height),
+            margin=QRect(right - margin, top, margin, height),
+        )
+
+
+def fill_kinds(
+    painter: QPainter,
+    inside: QRectF,
+    full: float,
+    kinds: dict[str, int],
+    look: Look,
+    right: float,
+) -> None:
+    """Stack the kinds over ``full`` pixels from the left of ``inside``, cut off at ``right``."""
+    total = sum(kinds.values())
+    x = inside.left()
+    for kind in KINDS:
+        if not kinds[kind] or x >= right:
+            continue
+        end = min(x + full * kinds[kind] / total, right)
+        colour = QColor(look.theme.memory[kind])
+        painter.fillRect(QRectF(x, inside.top(), end - x, inside.height()), colour)
+        x = end
+
+
+def _zigzag(painter: QPainter, track: QRectF, x: float, look: Look) -> None:
+    """A visible break: the bar goes on far beyond what is drawn."""
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    points, y, side = [], track.top() - 1, 1
+    step = track.height() / 4 + 0.5
+    while y <= track.bottom() + 1.5:
+        points.append(QPointF(x + 1.8 * side, y))
+        y += step
+        side = -side
+    painter.setPen(QPen(look.colour("surface"), 2.5))
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    painter.drawPolyline(QPolygonF(points))
+
+
+def short_name(device: Device) -> str:
+    """What a row calls the device; chips of several follow: ``n300 × 2``."""
+    names = {"cpu": "This CPU", "mps": "Apple GPU", "galaxy": "Galaxy", "t3k": "T3K"}
+    name = names.get(device.name, device.name)
+    if device.kind == "cuda":
+        name = f"GPU {device.name.partition(':')[2]}"
+    return f"{name} × {device.chips}" if device.chips > 1 else name
+
+
+def capacity_text(device: Device) -> str:
+    """Memory of one chip: ``12.0 GiB a chip``."""
+    if device.chip_memory_bytes is None:
+        return _NOT_PUBLISHED
+    return binary_bytes(device.chip_memory_bytes) + (" a chip" if device.chips > 1 else "")
+
+
+def margin_text(fit: Fit) -> str:
+    """By how much: ``+3.10 GiB free``, ``1.20 GiB short``."""
+    if fit.margin_bytes is None:
+        return _NOT_PUBLISHED
+    if fit.margin_bytes < 0:
+        return f"{binary_bytes(-fit.margin_bytes)} short"
+    return f"{binary_bytes(fit.margin_bytes, signed=True)} free"
+
+
+def source_text(device: Device) -> str:
+    """Where the figures of a device are from, which are computed, which nobody publishes."""
+    memory = (
+        "not published"
+        if device.chip_memory_bytes is None
+        else (f"{capacity_text(device)} ({exact_count(device.chip_memory_bytes)} bytes)")
+    )
+    bandwidth = _figure(device.bandwidth_bytes_s, 1e9, "GB/s")
+    rates = ", ".join(
+        f"{name.upper()} {'not published' if rate is None else f'{rate:g}'}"
+        for name, rate in device.tflops.items()
+    )
+    lines = [device.title, f"Memory: {memory}"]
+    if device.kind == "card":
+        lines += [f"Bandwidth: {bandwidth}", f"TFLOPS: {rates or 'not published'}"]
+    lines.append(f"Source: {device.source or 'unknown'}")
+    if device.computed:
+        lines.append("Computed, not printed there: " + ", ".join(device.computed))
+    if device.notes:
+        lines.append(device.notes)
+    return "\n".join(lines)
+
+
+def _figure(value: int | None, unit: float, word: str) -> str:
+    return "not published" if value is None else f"{value / unit:,.0f} {word}"

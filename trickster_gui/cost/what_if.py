@@ -1,0 +1,182 @@
+"""What if: the design with twice the context, width or depth, in multiples of what it costs now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PySide6.QtCore import QPoint, QRect, QRectF, Qt, Signal
+from PySide6.QtGui import QPainter, QPaintEvent, QShowEvent
+from PySide6.QtWidgets import QWidget
+
+from engine.cost.evaluation import evaluate
+from engine.parameter import Value
+from engine.run_spec import RunSpec, run_problems
+from engine.spec import ModelSpec, problems
+from trickster_gui.cost import ink
+from trickster_gui.cost.ink import Look, Part
+
+COLUMNS = ("Parameters", "FLOPs", "Memory")
+_IMPOSSIBLE = "beyond what can be built"
+_PADDING = 12
+
+
+@dataclass(frozen=True)
+class Doubling:
+    """One row: what is doubled, and how many times as much each column becomes; None: impossible.
+
+    FLOPs are those of one sequence, so that twice the context shows what attention costs.
+    """
+
+    name: str
+    ratios: tuple[float, float, float] | None
+
+
+def doublings(spec: ModelSpec, run: RunSpec) -> tuple[Doubling, ...]:
+    """Costs of three larger designs relative to this valid one.
+
+    Twice the width keeps the proportions: twice the feed-forward size, and twice the heads of the
+    same size.
+    """
+    wider: dict[str, Value] = {
+        "hidden_dim": 2 * spec.hidden_dim,
+        "mlp_dim": 2 * spec.mlp_dim,
+        "num_heads": 2 * spec.num_heads,
+        "num_kv_heads": 2 * spec.num_kv_heads,
+    }
+    length = run.sequence_length(spec)
+    longer = run.replace(seq_len=None if run.seq_len is None else 2 * length)
+    changes: Sequence[tuple[str, dict[str, Value], RunSpec]] = (
+        ("2 × context", {"max_seq_len": 2 * spec.max_seq_len}, longer),
+        ("2 × hidden", wider, run),
+        ("2 × layers", {"num_layers": 2 * spec.num_layers}, run),
+    )
+    now = _costs(spec, run)
+    rows = []
+    for name, change, other_run in changes:
+        other = spec.replace(**change)
+        if problems(other) or run_problems(other_run, other):
+            rows.append(Doubling(name, None))
+            continue
+        then = _costs(other, other_run)
+        rows.append(Doubling(name, (then[0] / now[0], then[1] / now[1], then[2] / now[2])))
+    return tuple(rows)
+
+
+def ratio_text(ratio: float) -> str:
+    """``× 3.67``"""
+    return f"× {ratio:.2f}" if ratio < 99.995 else f"× {ratio:,.0f}"
+
+
+class WhatIf(Part):
+    """The table of doublings: inside the compute panel where there is room, else a popover."""
+
+    shown = Signal()
+
+    def __init__(self, look: Look, home: QWidget) -> None:
+        super().__init__(look, home)
+        self._home = home
+        self._rows: tuple[Doubling, ...] = ()
+        self.hide()
+        self.setAccessibleName("What if the design were twice as big")
+
+    @property
+    def rows(self) -> tuple[Doubling, ...]:
+        """What is shown."""
+        return self._rows
+
+    def show_rows(self, rows: tuple[Doubling, ...]) -> None:
+        """Show these doublings."""
+        self._rows = rows
+        words = [f"{row.name}: {_in_words(row)}" for row in rows]
+        self.setAccessibleDescription("; ".join(words))
+        self.update()
+
+    def needed_height(self) -> int:
+        """Height of the table, in pixels."""
+        return 5 * (self.look.line + 2) + 4
+
+    def embed(self, home: QWidget, area: QRect) -> None:
+        """Show it inside the panel."""
+        if self.isWindow():
+            self.setParent(home)
+        self.setGeometry(area)
+        self.show()
+
+    def detach(self) -> None:
+        """Take it out of the panel, until it is asked for."""
+        if not self.isWindow():
+            self.hide()
+
+    def pop_up(self, corner: QPoint) -> None:
+        """Show it as a popover, its lower right corner at ``corner``; Esc and clicks close it."""
+        self.setParent(self._home, Qt.WindowType.Popup)
+        width = 18 * self.look.line + 2 * _PADDING
+        height = self.needed_height() + 2 * _PADDING
+        self.setGeometry(corner.x() - width, corner.y() - height - 4, width, height)
+        self.show()
+        self.setFocus(Qt.FocusReason.PopupFocusReason)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self.shown.emit()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter, look = QPainter(self), self.look
+        area = self.rect()
+        if self.isWindow():
+            painter.fillRect(area, look.colour("surface"))
+            painter.setPen(look.colour("border"))
+            painter.drawRect(area.adjusted(0, 0, -1, -1))
+            area = area.adjusted(_PADDING, _PADDING, -_PADDING, -_PADDING)
+        else:
+            area = area.adjusted(4, 0, -4, 0)
+            painter.setOpacity(look.opacity)
+        line = look.line + 2
+        painter.setFont(look.base)
+        painter.setPen(look.colour("text"))
+        ink.put(painter, QRect(area.left(), area.top(), area.width(), line), "What if …")
+        names = ink.width_of(look.small, "2 × context") + 6
+        width = (area.width() - names) // len(COLUMNS)
+        painter.setFont(look.small)
+        painter.setPen(look.colour("muted"))
+        top = area.top() + line
+        for number, column in enumerate(COLUMNS):
+            ink.put(
+                painter,
+                QRect(area.left() + names + number * width, top, width, line),
+                column,
+                ink.RIGHT,
+            )
+        painter.fillRect(QRectF(area.left(), top + line, area.width(), 1), look.colour("border"))
+        for index, row in enumerate(self._rows):
+            y = top + line + 3 + index * line
+            self._paint_row(painter, QRect(area.left(), y, area.width(), line), row, names, width)
+
+    def _paint_row(
+        self, painter: QPainter, area: QRect, row: Doubling, names: int, width: int
+    ) -> None:
+        look = self.look
+        painter.setPen(look.colour("muted"))
+        ink.put(painter, area, row.name)
+        if row.ratios is None:
+            painter.setPen(look.colour("faint"))
+            ink.put(painter, area, _IMPOSSIBLE, ink.RIGHT)
+            return
+        painter.setPen(look.colour("text"))
+        for number, ratio in enumerate(row.ratios):
+            cell = QRect(area.left() + names + number * width, area.top(), width, area.height())
+            ink.put(painter, cell, ratio_text(ratio), ink.RIGHT)
+
+
+def _costs(spec: ModelSpec, run: RunSpec) -> tuple[int, int, int]:
+    cost = evaluate(spec, run, ())
+    sequence = cost.flops.training * cost.flops.seq_len
+    return cost.parameters.total, sequence, cost.memory.peak_bytes
+
+
+def _in_words(row: Doubling) -> str:
+    if row.ratios is None:
+        return _IMPOSSIBLE
+    pairs = zip(COLUMNS, row.ratios, strict=True)
+    return ", ".join(f"{column} {ratio_text(ratio)}" for column, ratio in pairs)
