@@ -169,7 +169,7 @@ def _split(run: RunSpec, device: Device, batch: int) -> str:
 def _help(spec: ModelSpec, run: RunSpec, device: Device, memory: TrainingMemory) -> str:
     """What would make it fit, mildest first."""
     batch = largest_batch(spec, run, device)
-    if 0 < batch:
+    if batch > 0:
         return f"A batch of {batch:,} fits."
     lighter = run.replace(batch_size=device.chips)
     if not run.gradient_checkpointing:

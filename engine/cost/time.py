@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 from engine.cost.calibration import Calibration, Point
@@ -96,13 +97,14 @@ def measured_rate(calibration: Calibration, spec: ModelSpec, run: RunSpec) -> Ra
     flops = flops_per_step(spec, run) // run.accumulation_steps
     rate, inside = _interpolate(points, flops)
     spread = _SPREAD_INSIDE if inside else _SPREAD_OUTSIDE
-    where = "between" if inside else "beyond"
+    where = "between them" if inside else "larger or smaller"
+    plural = "" if len(points) == 1 else "s"
     return Rate(
         flops_per_s=rate,
         low=rate / spread,
         high=rate * spread,
         kind="measured",
-        source=f"{len(points)} training steps measured on this computer; this one is {where} them",
+        source=f"{len(points)} measured training step{plural} on this computer; this is {where}",
     )
 
 
@@ -110,7 +112,7 @@ def _interpolate(points: Sequence[Point], flops: int) -> tuple[float, bool]:
     """FLOP/s at ``flops`` a step, and whether that is within the measured sizes."""
     if flops <= points[0].flops_per_step:
         return points[0].rate, flops == points[0].flops_per_step
-    for left, right in zip(points, points[1:]):  # noqa: B905 - a list and its own tail
+    for left, right in pairwise(points):
         if flops <= right.flops_per_step:
             span = math.log(right.flops_per_step / left.flops_per_step)
             part = math.log(flops / left.flops_per_step) / span if span else 1.0

@@ -1,0 +1,175 @@
+"""``cost``: memory, arithmetic, time and fit of a design and its training run."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+
+from engine.cli.design import add_spec, changed_run
+from engine.cli.table import table
+from engine.cost.calibration import Calibration, load_calibration
+from engine.cost.evaluation import Cost, evaluate
+from engine.cost.time import Estimate
+from engine.devices.card import Device, load_cards
+from engine.devices.host import host_devices, resolve_device
+from engine.run_spec import RunSpec, check_run
+from engine.spec import ModelSpec, check
+from engine.spec_file import load_design
+from engine.words import (
+    binary_bytes,
+    duration,
+    exact_count,
+    percent,
+    short_count,
+    short_flops,
+    short_rate,
+)
+
+HELP = "say what a design costs: memory by phase, FLOPs, time, and what it fits"
+_OPTIONS = {
+    "batch": "batch_size", "seq": "seq_len", "precision": "precision", "optimizer": "optimizer",
+    "accumulation": "accumulation_steps", "steps": "steps", "device": "device",
+}  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """SPEC, the settings of the run that change its cost, and --json."""
+    add_spec(parser)
+    parser.add_argument("--batch", metavar="N", help="sequences worked on at once")
+    parser.add_argument("--seq", metavar="N", help="tokens in each sequence")
+    parser.add_argument("--precision", metavar="P", help="fp32, bf16-mixed or bf16")
+    parser.add_argument("--optimizer", metavar="O", help="adamw, sgd-momentum or sgd")
+    parser.add_argument("--accumulation", metavar="N", help="batches added up before an update")
+    parser.add_argument("--steps", metavar="N", help="updates of the weights")
+    parser.add_argument("--device", metavar="NAME", help="only this device or card")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
+        help="any other setting of the run, such as gradient_checkpointing=on",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the cost."""
+    design = load_design(arguments.spec)
+    spec = check(design.model)
+    options = {field: getattr(arguments, option) for option, field in _OPTIONS.items()}
+    settings = check_run(changed_run(design.run, options, arguments.settings), spec)
+    if arguments.device is not None:
+        devices: tuple[Device, ...] = (resolve_device(arguments.device),)
+        settings = settings.replace(device=devices[0].name)
+    else:
+        devices = (*host_devices(), *load_cards())
+    cost = evaluate(spec, settings, devices, _calibration(settings, devices))
+    if arguments.json:
+        print(json.dumps(_document(cost, design.title), indent=2))
+    else:
+        print(_report(cost, spec, settings, design.title))
+    return 0
+
+
+def _calibration(settings: RunSpec, devices: tuple[Device, ...]) -> Calibration | None:
+    for device in devices:
+        if device.kind != "card" and settings.device in ("auto", device.name):
+            found = load_calibration(device.name)
+            if found is not None:
+                return found
+    return None
+
+
+def _document(cost: Cost, title: str) -> dict[str, object]:
+    memory = dataclasses.asdict(cost.memory)
+    return {
+        "title": title,
+        "params": cost.parameters.total,
+        "flops_per_token": cost.flops.training,
+        "flops": {
+            "forward_per_token": cost.flops.forward,
+            "training_per_token": cost.flops.training,
+            "parts": cost.flops.parts,
+            "seq_len": cost.flops.seq_len,
+            "note": cost.flops.note,
+            "run": cost.run_flops,
+        },
+        "memory": memory,
+        "kv_cache_bytes_per_token": cost.kv_cache_bytes_per_token,
+        "inference_bytes": cost.inference_bytes,
+        "checkpoint_bytes": cost.checkpoint_bytes,
+        "tokens": {"run": cost.run_tokens, "compute_optimal": cost.optimal_tokens},
+        "device": cost.device,
+        "step_s": None if cost.step is None else dataclasses.asdict(cost.step),
+        "total_s": None if cost.total_seconds is None else dataclasses.asdict(cost.total_seconds),
+        "fit": [dataclasses.asdict(fit) for fit in cost.fits],
+    }
+
+
+def _report(cost: Cost, spec: ModelSpec, settings: RunSpec, title: str) -> str:
+    tokens = settings.tokens_per_step(spec)
+    head = (
+        f"{title}: {exact_count(cost.parameters.total)} parameters; {settings.batch_size:,} × "
+        f"{settings.sequence_length(spec):,} tokens a batch, {settings.precision}, "
+        f"{settings.optimizer}"
+    )
+    sections = [head, _memory(cost), _arithmetic(cost, tokens), _times(cost, settings), _fits(cost)]
+    return "\n\n".join(section for section in sections if section)
+
+
+def _memory(cost: Cost) -> str:
+    memory = cost.memory
+    rows = [
+        [kind, exact_count(size), binary_bytes(size), percent(size / memory.peak_bytes)]
+        for kind, size in memory.at_peak.items()
+    ]
+    rows.append(["peak", exact_count(memory.peak_bytes), binary_bytes(memory.peak_bytes), "100 %"])
+    text = table(rows, "<>>>", ("training memory", "bytes", "short", "share"))
+    return f"{text}\nat its fullest: {memory.peak_phase} (one device, tensors only)"
+
+
+def _arithmetic(cost: Cost, tokens_per_step: int) -> str:
+    flops = cost.flops
+    shares = ", ".join(
+        f"{part} {percent(number / flops.training)}" for part, number in flops.parts.items()
+    )
+    update = short_flops(flops.training * tokens_per_step)
+    run_tokens, optimal = short_count(cost.run_tokens), short_count(cost.optimal_tokens)
+    cache = exact_count(cost.kv_cache_bytes_per_token)
+    rows = (
+        ("training a token", f"{exact_count(flops.training)} FLOP: {shares}"),
+        ("one update", f"{update} for {exact_count(tokens_per_step)} tokens"),
+        (
+            "whole run",
+            f"{short_flops(cost.run_flops)} for {run_tokens} tokens (compute-optimal: {optimal})",
+        ),
+        ("key/value cache", f"{cache} bytes a token at 16 bits"),
+    )
+    return table(rows, "<<")
+
+
+def _times(cost: Cost, settings: RunSpec) -> str:
+    if cost.device is None:
+        return ""
+    if cost.step is None or cost.total_seconds is None:
+        return f"time on {cost.device}: unknown (nothing was measured or printed for it)"
+    rate = cost.flops.training * cost.run_tokens / cost.total_seconds.seconds
+    return (
+        f"time on {cost.device} ({cost.step.kind}): {_range(cost.step)} an update, "
+        f"{_range(cost.total_seconds)} for {settings.steps:,}, at {short_rate(rate)}\n"
+        f"  from {cost.step.source}"
+    )
+
+
+def _range(estimate: Estimate) -> str:
+    return f"{duration(estimate.seconds)} ({duration(estimate.low)} … {duration(estimate.high)})"
+
+
+def _fits(cost: Cost) -> str:
+    rows = []
+    for fit in cost.fits:
+        capacity = "unknown" if fit.capacity_bytes is None else binary_bytes(fit.capacity_bytes)
+        margin = "" if fit.margin_bytes is None else binary_bytes(fit.margin_bytes, signed=True)
+        rows.append(
+            [fit.device, capacity, binary_bytes(fit.needed_bytes), fit.verdict, margin, fit.reason]
+        )
+    header = ("device", "a chip has", "needs", "verdict", "left", "why")
+    return table(rows, "<>><><", header)

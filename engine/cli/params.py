@@ -1,0 +1,76 @@
+"""``params``: every parameter of a design, exactly."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from engine.cli.design import add_spec
+from engine.cli.table import table
+from engine.cost.parameters import ParameterCount, count, formula
+from engine.spec import ModelSpec, check
+from engine.spec_file import load_design
+from engine.words import exact_count, percent, short_count
+
+HELP = "count the parameters of a design, exactly and by component"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """SPEC and --json."""
+    add_spec(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the count."""
+    design = load_design(arguments.spec)
+    spec = check(design.model)
+    counted = count(spec)
+    if arguments.json:
+        print(json.dumps(_document(counted, spec, design.title), indent=2))
+    else:
+        print(_report(counted, spec, design.title))
+    return 0
+
+
+def _document(counted: ParameterCount, spec: ModelSpec, title: str) -> dict[str, object]:
+    return {
+        "title": title,
+        "total": counted.total,
+        "groups": counted.groups,
+        "block": counted.block,
+        "embedding": counted.embedding,
+        "non_embedding": counted.non_embedding,
+        "formulas": {group: formula(group, spec) for group in counted.groups},
+        "weights": [
+            {
+                "name": weight.name,
+                "group": weight.group,
+                "shape": list(weight.shape),
+                "copies": weight.copies,
+            }
+            for weight in counted.weights
+        ],
+    }
+
+
+def _report(counted: ParameterCount, spec: ModelSpec, title: str) -> str:
+    rows = [
+        [group, exact_count(number), short_count(number), percent(number / counted.total),
+         formula(group, spec)]
+        for group, number in counted.groups.items()
+    ]  # fmt: skip
+    rows.append(["total", exact_count(counted.total), short_count(counted.total), "100 %", ""])
+    block = sum(counted.block.values())
+    tied = " (the head is the embedding matrix)" if spec.tied_embeddings else ""
+    return "\n".join(
+        (
+            f"{title}: {exact_count(counted.total)} parameters{tied}",
+            "",
+            table(rows, "<>>><", ("component", "parameters", "short", "share", "formula")),
+            "",
+            f"one block of {spec.num_layers:,}: {exact_count(block)} ("
+            + ", ".join(f"{group} {exact_count(n)}" for group, n in counted.block.items())
+            + ")",
+        )
+    )
