@@ -6,8 +6,8 @@ Everything that a person changes goes through ``edit``; everything that shows it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QUndoCommand, QUndoStack
@@ -26,6 +26,30 @@ class Design:
     title: str = "Untitled"
 
 
+@dataclass(frozen=True)
+class HistoryStep:
+    """One step of undo: what was done, and the design after it."""
+
+    text: str
+    after: Design
+
+
+@dataclass(frozen=True)
+class History:
+    """The steps of undo and redo as data, so that a session can come back with them.
+
+    ``first`` is the design before all steps; ``done`` of them have been done, the others undone.
+    """
+
+    first: Design
+    steps: tuple[HistoryStep, ...] = ()
+    done: int = 0
+
+
+UNDO_LIMIT = 200
+MAX_TITLE = 80
+
+
 class Document(QObject):
     """Holds the Design, its history and its problems.
 
@@ -39,6 +63,7 @@ class Document(QObject):
         self._design = design
         self._stroke = 0
         self.undo_stack = QUndoStack(self)
+        self.undo_stack.setUndoLimit(UNDO_LIMIT)
 
     @property
     def design(self) -> Design:
@@ -82,9 +107,37 @@ class Document(QObject):
         )
         self._push(after, text, self._stroke if stroke else None)
 
+    def rename(self, title: str) -> None:
+        """Give the design another name; an empty one makes it Untitled."""
+        named = replace(self._design, title=title.strip()[:MAX_TITLE] or "Untitled")
+        self._push(named, "Rename", None)
+
     def load(self, design: Design, text: str = "Load a design") -> None:
         """Replace the whole design, as one step of undo."""
         self._push(design, text, None)
+
+    def history(self, limit: int = UNDO_LIMIT) -> History:
+        """The last ``limit`` steps of undo, and those that can be redone."""
+        stack = self.undo_stack
+        begin = max(0, stack.index() - limit)
+        edits = [stack.command(at) for at in range(begin, stack.count())]
+        steps = tuple(HistoryStep(e.text(), e.after) for e in edits if isinstance(e, _Edit))
+        first = edits[0].before if edits and isinstance(edits[0], _Edit) else self._design
+        return History(first, steps, stack.index() - begin)
+
+    def restore(self, history: History) -> None:
+        """Take over a history and its present design; ``changed`` tells once."""
+        stops: Sequence[Design] = [history.first, *(step.after for step in history.steps)]
+        self.blockSignals(True)
+        try:
+            self.undo_stack.clear()
+            self._design = history.first
+            for step, before, after in zip(history.steps, stops, stops[1:], strict=False):
+                self.undo_stack.push(_Edit(self, before, after, step.text, None))
+            self.undo_stack.setIndex(max(0, min(history.done, len(history.steps))))
+        finally:
+            self.blockSignals(False)
+        self.changed.emit(self._design)
 
     def _push(self, after: Design, text: str, stroke: int | None) -> None:
         if after != self._design:
@@ -102,7 +155,7 @@ class _Edit(QUndoCommand):
         self, document: Document, before: Design, after: Design, text: str, stroke: int | None
     ) -> None:
         super().__init__(text)
-        self._document, self._before, self._after = document, before, after
+        self._document, self.before, self.after = document, before, after
         self.stroke = stroke
 
     def id(self) -> int:
@@ -111,12 +164,12 @@ class _Edit(QUndoCommand):
     def mergeWith(self, other: QUndoCommand) -> bool:
         if not isinstance(other, _Edit) or self.stroke is None or other.stroke != self.stroke:
             return False
-        self._after = other._after
-        self.setObsolete(self._after == self._before)
+        self.after = other.after
+        self.setObsolete(self.after == self.before)
         return True
 
     def undo(self) -> None:
-        self._document._apply(self._before)
+        self._document._apply(self.before)
 
     def redo(self) -> None:
-        self._document._apply(self._after)
+        self._document._apply(self.after)

@@ -1,0 +1,127 @@
+"""The application: brings back the last session, opens the window, keeps the session on disk."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from PySide6.QtCore import QObject, QTimer
+from PySide6.QtWidgets import QApplication
+
+from engine import __version__
+from engine.locations import data_home
+from engine.presets import preset
+from trickster_gui import last_resort
+from trickster_gui.controls import fonts
+from trickster_gui.document import Document, History
+from trickster_gui.main_window import MainWindow
+from trickster_gui.messages import Messages
+from trickster_gui.presets_list import design_of
+from trickster_gui.session import KEPT_STEPS, Session, SessionError, load_session, save_session
+from trickster_gui.theme import ThemeSource
+
+FIRST_PRESET = "first-minute"
+_SAVE_MS = 600
+
+
+class Application(QObject):
+    """One window with all it needs. ``close`` ends threads; the session is on disk by then."""
+
+    def __init__(self, session_path: Path | None = None) -> None:
+        super().__init__()
+        self.session_path = session_path or data_home() / "session.json"
+        self.messages = Messages(self)
+        session = self._load()
+        self.document = Document(session.history.first, self)
+        self.document.restore(session.history)
+        self.themes = ThemeSource(session.settings.theme, self)
+        self.window = MainWindow(self.document, self.themes, self.messages, session.settings)
+        self.window.files.path = session.path
+        self._save_failed = False
+        # Not restarted by further changes: a drag that goes on is saved all the same.
+        self._save_timer = QTimer(self, singleShot=True, interval=_SAVE_MS)
+        self._save_timer.timeout.connect(self.save)
+        self.document.changed.connect(lambda _: self._save_soon())
+        self.window.state_changed.connect(self._save_soon)
+
+    def save(self, *, sync: bool = False) -> None:
+        """Write the session now. A failure is told once."""
+        self._save_timer.stop()
+        try:
+            save_session(self.session_path, self.session(), sync=sync)
+        except OSError as error:
+            if not self._save_failed:
+                self.messages.post("warning", f"The session can't be kept: {error}")
+            self._save_failed = True
+        else:
+            self._save_failed = False
+
+    def session(self) -> Session:
+        """The session as it is now."""
+        history = self.document.history(KEPT_STEPS)
+        return Session(history, self.window.settings(), self.window.files.path)
+
+    def close(self) -> None:
+        """Save, and end everything that runs besides the window. Runs themselves go on."""
+        self.save(sync=True)
+        self.window.close()
+        self._save_timer.stop()
+
+    def show_error(self, line: str, details: str) -> None:
+        """Show an error that nobody caught, with its details to copy."""
+        self.messages.post("error", line, details=details)
+
+    def _save_soon(self) -> None:
+        if not self._save_timer.isActive():
+            self._save_timer.start()
+
+    def _load(self) -> Session:
+        try:
+            found = load_session(self.session_path)
+        except SessionError as error:
+            self.messages.post("warning", str(error))
+            found = None
+        return found or Session(History(design_of(preset(FIRST_PRESET))))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Open the window; returns the exit status."""
+    arguments = _arguments(sys.argv[1:] if argv is None else argv)
+    application = QApplication.instance() or QApplication(sys.argv[:1])
+    assert isinstance(application, QApplication)
+    prepare(application)
+    opened = Application()
+    restore_hook = last_resort.install(
+        data_home() / "errors.log",
+        opened.show_error,
+    )
+    if arguments.spec:
+        opened.window.files.open(arguments.spec)
+    opened.window.show()
+    try:
+        return application.exec()
+    finally:
+        opened.close()
+        restore_hook()
+
+
+def prepare(application: QApplication) -> None:
+    """Name, style and font: before the first widget is made."""
+    application.setApplicationName("Trickster")
+    application.setApplicationVersion(__version__)
+    application.setStyle("Fusion")
+    application.setFont(fonts.base())
+
+
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="trickster", description="Design a language model, train it, look inside it."
+    )
+    parser.add_argument(
+        "spec", nargs="?", metavar="SPEC",
+        help="a design to open: a preset's name, a design file or a published config.json",
+    )  # fmt: skip
+    parser.add_argument("--version", action="version", version=f"Trickster {__version__}")
+    return parser.parse_args(list(argv))

@@ -1,0 +1,329 @@
+"""The rows of the Design panel: one parameter each."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+
+from engine.parameter import SpecError, Value
+from trickster_gui.controls import fonts
+from trickster_gui.controls.segments import Segments, total_width
+from trickster_gui.controls.slider import NotchSlider
+from trickster_gui.controls.switch import Switch
+from trickster_gui.controls.text import Text, TextPair
+from trickster_gui.controls.value_edit import ValueEdit
+from trickster_gui.design.binding import Binding
+from trickster_gui.design.hints import hint
+from trickster_gui.design.problem_strip import ProblemStrip
+from trickster_gui.theme import ThemeSource
+
+CONTENT_PX = 296  # least width of a row's content
+_VALUE_PX = 96
+_GAP_PX = 8
+
+
+class Row(QWidget):
+    """What all rows have in common: a label, a place for what is wrong, one parameter.
+
+    ``edited`` tells that a person touched it (a refused value counts as touched).
+    """
+
+    edited = Signal()
+
+    def __init__(self, binding: Binding, themes: ThemeSource, parent: QWidget | None) -> None:
+        super().__init__(parent)
+        self.binding, self._themes = binding, themes
+        parameter = binding.parameter
+        self._refused: SpecError | None = None
+        self._problem: SpecError | None = None
+        self.setToolTip(_tooltip(parameter.help))
+        self.label = Text(themes, fonts.base(), "text", parent=self)
+        self.label.setText(parameter.label)
+        self.strip = ProblemStrip(self)
+        self.strip.fixed.connect(self._fix)
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 3, 0, 5)
+        self._column.setSpacing(0)
+
+    def refresh(self) -> None:
+        """Show the document's value."""
+        raise NotImplementedError
+
+    def set_problem(self, error: SpecError | None) -> None:
+        """Show what is wrong with the design at this row; a refused value comes first."""
+        self._problem = error
+        self._show_error()
+
+    def set_marginal(self, text: str) -> None:
+        """Show what one notch more costs; rows without notches have no place for it."""
+
+    def clear_refusal(self) -> None:
+        """Forget a value that was refused: the document has moved on."""
+        if self._refused is not None:
+            self._refused = None
+            self._show_error()
+
+    def focus_control(self) -> None:
+        """Give the focus to what changes the value."""
+        raise NotImplementedError
+
+    def wants_marginal(self) -> bool:
+        """Whether it shows what a notch costs."""
+        return False
+
+    def _show_error(self) -> None:
+        error = self._refused or self._problem
+        self.strip.show_error(error)
+        self.label.set_role("danger" if error is not None else "text")
+
+    def _fix(self, error: SpecError) -> None:
+        self._refused = None
+        self.binding.fix(error)
+        self.refresh()
+        self._show_error()
+        self.focus_control()
+
+    def _submit(self, text: str) -> bool:
+        try:
+            self._refused = None
+            self.binding.set_text(text)
+        except SpecError as error:
+            self._refused = error
+        self._show_error()
+        self.edited.emit()
+        return self._refused is None
+
+    def _describe(self, control: QWidget) -> None:
+        control.setAccessibleName(self.binding.parameter.label)
+        control.setAccessibleDescription(self.binding.parameter.help)
+        control.setToolTip(self.toolTip())
+
+
+class NumberRow(Row):
+    """A number: name and exact value, a slider over useful values, what it amounts to and costs."""
+
+    def __init__(
+        self, binding: Binding, themes: ThemeSource, parent: QWidget | None = None, *,
+        slider: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init__(binding, themes, parent)
+        self._notches: tuple[Value, ...] = ()
+        self.edit = ValueEdit(self)
+        self.edit.setFixedWidth(_VALUE_PX)
+        self.edit.submitted.connect(self._typed)
+        self.edit.restored.connect(self.clear_refusal)
+        self.edit.stepped.connect(self._step)
+        self._describe(self.edit)
+        self.edit.setAccessibleName(f"{binding.parameter.label}, exact value")
+        self.below = TextPair(themes, fonts.small(), ("muted", "faint"), self)
+        self.slider = NotchSlider(themes, self) if slider else None
+        top = QHBoxLayout()
+        top.setSpacing(_GAP_PX)
+        top.addWidget(self.label, 1)
+        top.addWidget(self.edit)
+        self._column.addLayout(top)
+        if self.slider is not None:
+            self._connect_slider(self.slider)
+            self._column.addWidget(self.slider)
+        self._column.addWidget(self.below)
+        self._column.addWidget(self.strip)
+
+    def _connect_slider(self, slider: NotchSlider) -> None:
+        slider.stroke_began.connect(self.binding.document.begin_stroke)
+        slider.stroke_ended.connect(self._stroke_ended)
+        slider.chosen.connect(self._slid)
+        slider.typed.connect(self.edit.begin)
+        self._describe(slider)
+        QWidget.setTabOrder(slider, self.edit)
+
+    def refresh(self) -> None:
+        if self.slider is not None:
+            if not self.slider.dragging():  # the scale stays put under the hand
+                self._notches = self.binding.notches()
+            if self.binding.value in self._notches:
+                at = self._notches.index(self.binding.value)
+                self.slider.set_notches(len(self._notches), at)
+        text = self.binding.text()
+        if not (self.edit.hasFocus() and self.edit.pending()):
+            self.edit.show_value(text)
+            self._refused = None
+        self.below.set_left(hint(self.binding.name, self.binding.document.design))
+
+    def set_marginal(self, text: str) -> None:
+        self.below.set_right(text)
+
+    def wants_marginal(self) -> bool:
+        return self.slider is not None
+
+    def focus_control(self) -> None:
+        (self.slider or self.edit).setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _show_error(self) -> None:
+        super()._show_error()
+        shown = self.strip.error() is None
+        if self.below.isVisibleTo(self) != shown:
+            self.below.setVisible(shown)
+
+    def _slid(self, notch: int) -> None:
+        self._refused = None
+        self.edit.show_value(self.edit.text())
+        self.binding.set(self._notches[notch], stroke=True)
+        self.edited.emit()
+
+    def _stroke_ended(self) -> None:
+        self.binding.document.end_stroke()
+        self.refresh()
+
+    def _step(self, direction: int) -> None:
+        if self.slider is not None:
+            values = self.binding.notches()
+            at = values.index(self.binding.value) + direction
+            self.binding.set(values[max(0, min(len(values) - 1, at))])
+
+    def _typed(self, text: str) -> None:
+        if self._submit(text):
+            self.edit.show_value(self.binding.text())
+        else:
+            self.edit.refuse()
+
+
+class ChoiceRow(Row):
+    """A choice: segments where they fit, a list otherwise."""
+
+    def __init__(
+        self, binding: Binding, themes: ThemeSource, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(binding, themes, parent)
+        choices = binding.parameter.choices
+        assert choices is not None
+        room = self.label.fontMetrics().horizontalAdvance(self.label.text()) + _GAP_PX + 4
+        width = total_width(choices)
+        self.segments = Segments(choices, self) if width <= CONTENT_PX else None
+        self.combo = QuietCombo(self) if self.segments is None else None
+        control: QWidget | None = self.segments or self.combo
+        assert control is not None
+        self._describe(control)
+        if self.segments is not None:
+            self.segments.chosen.connect(self._chosen)
+            for button in self.segments.buttons():
+                button.setAccessibleDescription(binding.parameter.help)
+        if self.combo is not None:
+            choices_keys = list(choices)
+            for key, words in choices.items():
+                self.combo.addItem(words, key)
+            self.combo.activated.connect(lambda at: self._chosen(str(choices_keys[at])))
+        if width + room <= CONTENT_PX or self.combo is not None:
+            line = QHBoxLayout()
+            line.setSpacing(_GAP_PX)
+            line.addWidget(self.label, 1)
+            line.addWidget(control)
+            self._column.addLayout(line)
+        else:
+            self._column.addWidget(self.label)
+            self._column.addWidget(control)
+        self._column.addWidget(self.strip)
+
+    def refresh(self) -> None:
+        value = str(self.binding.value)
+        if self.segments is not None:
+            self.segments.set_choice(value)
+        if self.combo is not None:
+            self.combo.setCurrentIndex(self.combo.findData(value))
+
+    def focus_control(self) -> None:
+        if self.segments is not None:
+            self.segments.button(self.segments.choice()).setFocus(Qt.FocusReason.OtherFocusReason)
+        elif self.combo is not None:
+            self.combo.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _chosen(self, key: str) -> None:
+        self.binding.set(key)
+        self.edited.emit()
+
+
+class FlagRow(Row):
+    """A yes or no, as a switch."""
+
+    def __init__(
+        self, binding: Binding, themes: ThemeSource, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(binding, themes, parent)
+        self.switch = Switch(themes, self)
+        self._describe(self.switch)
+        self.switch.clicked.connect(self._clicked)
+        self.hint = Text(
+            themes, fonts.small(), "muted", align=Qt.AlignmentFlag.AlignRight, parent=self
+        )
+        line = QHBoxLayout()
+        line.setSpacing(_GAP_PX)
+        line.addWidget(self.label, 3)
+        line.addWidget(self.hint, 2)
+        line.addWidget(self.switch)
+        self._column.addLayout(line)
+        self._column.addWidget(self.strip)
+
+    def refresh(self) -> None:
+        self.switch.setChecked(self.binding.value is True)
+        self.hint.setText(hint(self.binding.name, self.binding.document.design))
+
+    def set_marginal(self, text: str) -> None:
+        self.hint.setText(text)
+
+    def focus_control(self) -> None:
+        self.switch.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _clicked(self, checked: bool) -> None:
+        self.binding.set(checked)
+        self.edited.emit()
+
+
+class TextRow(Row):
+    """Free text; several texts are separated by |."""
+
+    def __init__(
+        self, binding: Binding, themes: ThemeSource, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(binding, themes, parent)
+        self.edit = QLineEdit(self)
+        self.edit.setFont(fonts.base())
+        self._describe(self.edit)
+        if binding.parameter.kind == "texts":
+            self.edit.setPlaceholderText("one | another | …")
+        self.edit.editingFinished.connect(self._finished)
+        self._column.addWidget(self.label)
+        self._column.addWidget(self.edit)
+        self._column.addWidget(self.strip)
+
+    def refresh(self) -> None:
+        value = self.binding.value
+        text = "|".join(value) if isinstance(value, tuple) else str(value)
+        if not self.edit.hasFocus() and text != self.edit.text():
+            self.edit.setText(text)
+            self.edit.setCursorPosition(0)
+
+    def focus_control(self) -> None:
+        self.edit.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _finished(self) -> None:
+        if self.edit.isModified():
+            self.edit.setModified(False)
+            self._submit(self.edit.text())
+
+
+class QuietCombo(QComboBox):
+    """A list that the wheel only changes while it has the focus."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFont(fonts.base())
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+
+    def wheelEvent(self, event: object) -> None:
+        if self.hasFocus():
+            super().wheelEvent(event)  # type: ignore[arg-type]
+        else:
+            event.ignore()  # type: ignore[attr-defined]
+
+
+def _tooltip(text: str) -> str:
+    return f"<p style='white-space:normal'>{text}</p>"

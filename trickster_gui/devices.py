@@ -1,0 +1,93 @@
+"""The devices that a design can be looked at on: this computer's, and every card of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine.devices.card import Device, load_cards
+from engine.devices.host import PresentCard, cpu_device, host_devices, present_cards
+from engine.words import binary_bytes
+from trickster_gui.controls.search_list import Entry
+
+HERE, NOT_HERE = "In this computer", "Not here: cost only"
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What this computer has. ``complete`` is False until its GPUs have answered."""
+
+    host: tuple[Device, ...]
+    cards: tuple[PresentCard, ...] = ()
+    complete: bool = True
+
+    def all_devices(self) -> tuple[Device, ...]:
+        """What costs are shown for: this computer's devices, then the table of cards."""
+        return (*self.host, *load_cards())
+
+    def is_here(self, name: str) -> bool:
+        """Whether a run can go to the device of this name."""
+        names = {"auto", "cuda"} if self._has_gpu() else {"auto"}
+        names |= {device.name for device in self.host} | {card.name for card in self.cards}
+        return name in names or any(card.name.split(":")[0] == name for card in self.cards)
+
+    def title(self, name: str) -> str:
+        """What to call a device; ``auto`` is followed by what it comes to."""
+        if name == "auto":
+            return f"Automatic: {self._automatic().title}"
+        listed = [*self.all_devices(), *(card.card for card in self.cards if card.card)]
+        base = name.split(":", maxsplit=1)[0]
+        found = next((d for d in listed if d.name == name), None)
+        return (found or next((d for d in listed if d.name == base), None) or _unknown(name)).title
+
+    def short_title(self, name: str) -> str:
+        """The name of a device for a small button."""
+        device = self._automatic().name if name == "auto" else name
+        return (
+            device.upper() if device.split(":")[0] in ("cpu", "cuda", "mps") else self.title(name)
+        )
+
+    def _has_gpu(self) -> bool:
+        return any(device.kind == "cuda" for device in self.host)
+
+    def _automatic(self) -> Device:
+        for kind in ("cuda", "mps", "cpu"):
+            for device in self.host:
+                if device.kind == kind:
+                    return device
+        return _unknown("cpu")
+
+
+def _unknown(name: str) -> Device:
+    return Device(name, name, "cpu", 1, None, None)
+
+
+def quick_surroundings() -> Surroundings:
+    """What can be told at once, without asking any driver."""
+    return Surroundings((cpu_device(),), (), complete=False)
+
+
+def full_surroundings() -> Surroundings:
+    """Everything; a driver may take seconds to answer, so this belongs into the background."""
+    return Surroundings(host_devices(), present_cards())
+
+
+def device_entries(around: Surroundings, chosen: str) -> list[Entry]:
+    """The list of the device picker."""
+    entries = [Entry("auto", around.title("auto"), section=HERE, current=chosen == "auto")]
+    for device in around.host:
+        entries.append(_entry(device, device.name, HERE, chosen))
+    present = set()
+    for card in around.cards:
+        if card.card is not None:
+            present.add(card.card.name)
+            entries.append(_entry(card.card, card.name, HERE, chosen))
+    absent: Sequence[Device] = [card for card in load_cards() if card.name not in present]
+    return entries + [_entry(device, device.name, NOT_HERE, chosen) for device in absent]
+
+
+def _entry(device: Device, name: str, section: str, chosen: str) -> Entry:
+    memory = device.memory_bytes
+    right = "" if memory is None else device.printed_memory or binary_bytes(memory)
+    chips = f"{device.chips} chips with memory of their own" if device.chips > 1 else ""
+    return Entry(name, device.title, chips, right, section, current=chosen == name)

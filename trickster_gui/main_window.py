@@ -1,0 +1,386 @@
+"""The window: Design on the left, Cost and Train in the middle, bars above and below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from PySide6.QtCore import QByteArray, QEvent, QPoint, Qt, Signal
+from PySide6.QtGui import QAction, QCloseEvent, QKeySequence, QResizeEvent
+from PySide6.QtWidgets import (
+    QApplication,
+    QMainWindow,
+    QMenu,
+    QSplitter,
+    QVBoxLayout,
+    QWidget,
+)
+
+from engine.parameter import SpecError
+from engine.presets import preset
+from engine.resource_files import ResourceError
+from trickster_gui.commands import Command, Commands
+from trickster_gui.controls.search_list import Entry, SearchList
+from trickster_gui.cost.view import CostView
+from trickster_gui.design.notch_costs import notch_costs
+from trickster_gui.design.panel import WIDTH_PX, DesignPanel
+from trickster_gui.devices import Surroundings, device_entries, quick_surroundings
+from trickster_gui.document import Document
+from trickster_gui.files import DesignFiles
+from trickster_gui.messages import MessageBar, Messages
+from trickster_gui.palette import PaletteEntries
+from trickster_gui.presets_list import design_of, preset_entries, size_words
+from trickster_gui.settings import Settings
+from trickster_gui.style import palette, style_sheet
+from trickster_gui.theme import Choice, ThemeSource
+from trickster_gui.top_bar import TopBar
+
+MIN_SIZE = (1_100, 640)
+FIRST_SIZE = (1_280, 800)
+_THEME_ORDER: tuple[Choice, ...] = ("system", "light", "dark")
+_SPLITTERS = {"columns": (WIDTH_PX, FIRST_SIZE[0] - WIDTH_PX), "rows": (330, 400)}
+_IDLE = "Ctrl+K: every command   ·   Ctrl+P: presets   ·   F1: help on the focused control"
+
+
+class MainWindow(QMainWindow):
+    """Puts the panels together and answers the commands. It computes nothing itself.
+
+    ``state_changed`` tells that something about the window is worth remembering.
+    ``monitor`` is the panel of runs (MonitorView), made by the application with its bridge.
+    """
+
+    state_changed = Signal()
+
+    def __init__(
+        self,
+        document: Document,
+        themes: ThemeSource,
+        messages: Messages,
+        settings: Settings,
+        monitor: QWidget | None = None,
+    ) -> None:
+        super().__init__()
+        self.document, self.themes, self.messages = document, themes, messages
+        self.around: Surroundings = quick_surroundings()
+        self.files = DesignFiles(document, messages, self, settings.recent_files)
+        self.commands = Commands()
+        self.cost = CostView(document, themes)
+        self.design = DesignPanel(document, themes, notch_costs)
+        self.monitor = monitor
+        self.top = TopBar(document, themes)
+        self.bar = MessageBar(messages, themes)
+        self._looked_at: str | None = None
+        self._lists: dict[str, SearchList] = {}
+        self._arrange()
+        self._declare_commands()
+        self._connect()
+        self._restore(settings)
+        self.show_surroundings(self.around)
+        self._apply_theme()
+
+    # What it remembers
+
+    def settings(self) -> Settings:
+        """What is worth remembering of the window as it is now."""
+        return Settings(
+            theme=self.themes.choice,
+            geometry=bytes(self.saveGeometry().toBase64().data()).decode("ascii"),
+            splitters={name: tuple(s.sizes()) for name, s in self._splitters.items()},
+            disclosed=dict(self._disclosed),
+            recent_files=self.files.recent,
+            looked_at=self._looked_at or "",
+        )
+
+    def _restore(self, settings: Settings) -> None:
+        self.resize(*FIRST_SIZE)
+        geometry = QByteArray.fromBase64(settings.geometry.encode("ascii", "ignore"))
+        if not geometry.isEmpty():
+            self.restoreGeometry(geometry)
+        for name, splitter in self._splitters.items():
+            sizes = settings.splitters.get(name, _SPLITTERS[name])
+            if len(sizes) == splitter.count():
+                splitter.setSizes(list(sizes))
+        self._disclosed = dict(settings.disclosed)
+        self.design.set_disclosed(settings.disclosed)
+        self._looked_at = settings.looked_at or None
+
+    # Devices
+
+    def show_surroundings(self, around: Surroundings) -> None:
+        """Show what this computer has; called again when slow drivers have answered."""
+        self.around = around
+        self.cost.set_devices(around.all_devices())
+        self._show_device()
+
+    def choose_device(self, name: str) -> None:
+        """Train on a device of this computer, or look at the costs on one that is not here."""
+        if self.around.is_here(name):
+            self._looked_at = None
+            text = f"Device: {self.around.title(name)}"
+            self.document.edit(run={"device": name}, text=text)
+        else:
+            self._looked_at = name
+            self.messages.post(
+                "info",
+                f"{self.around.title(name)} is not in this computer: its costs are shown, runs go "
+                f"to {self.around.short_title(self.document.run.device)}.",
+            )
+        self._show_device()
+        self.state_changed.emit()
+
+    def _show_device(self) -> None:
+        name = self._looked_at or self.document.run.device
+        self.cost.set_selected_device(self._looked_at)
+        here = self.around.is_here(name) or not self.around.complete
+        self.top.set_device(self.around.short_title(name), here)
+
+    # Building
+
+    def _arrange(self) -> None:
+        self.setWindowTitle("Trickster")
+        self.setMinimumSize(*MIN_SIZE)
+        self.rows = QSplitter(Qt.Orientation.Vertical)
+        self.rows.setObjectName("rows")
+        self.rows.addWidget(self.cost)
+        if self.monitor is not None:
+            self.rows.addWidget(self.monitor)
+        self.rows.setChildrenCollapsible(False)
+        self.rows.setHandleWidth(8)
+        for at in range(self.rows.count()):
+            self.rows.setStretchFactor(at, at)
+        centre = QWidget()
+        centre.setObjectName("page")
+        inside = QVBoxLayout(centre)
+        inside.setContentsMargins(8, 8, 8, 8)
+        inside.addWidget(self.rows)
+        self.columns = QSplitter(Qt.Orientation.Horizontal)
+        self.columns.setObjectName("columns")
+        self.columns.addWidget(self.design)
+        self.columns.addWidget(centre)
+        self.columns.setChildrenCollapsible(False)
+        self.columns.setHandleWidth(1)
+        self.columns.setStretchFactor(0, 0)
+        self.columns.setStretchFactor(1, 1)
+        self._splitters = {"columns": self.columns, "rows": self.rows}
+        whole = QWidget()
+        column = QVBoxLayout(whole)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.top)
+        column.addWidget(self.columns, 1)
+        column.addWidget(self.bar)
+        self.setCentralWidget(whole)
+        self.bar.set_idle(_IDLE)
+
+    def _connect(self) -> None:
+        self.document.changed.connect(self._document_changed)
+        self.themes.changed.connect(lambda _: self._apply_theme())
+        self.cost.device_selected.connect(self.choose_device)
+        self.design.disclosed.connect(self._remember_disclosed)
+        self.files.recent_changed.connect(self.state_changed)
+        for splitter in self._splitters.values():
+            splitter.splitterMoved.connect(lambda *_: self.state_changed.emit())
+        self.top.presets_wanted.connect(self.open_presets)
+        self.top.devices_wanted.connect(self.open_devices)
+        self.top.palette_wanted.connect(self.open_palette)
+        self.top.menu_wanted.connect(self.open_menu)
+        self.top.theme_wanted.connect(self.next_theme)
+        self._document_changed()
+
+    def _declare_commands(self) -> None:
+        files, stack = self.files, self.document.undo_stack
+        declared = (
+            Command("undo", "Undo", stack.undo, ("Ctrl+Z",), "Edit", stack.canUndo),
+            Command("redo", "Redo", stack.redo, ("Ctrl+Shift+Z", "Ctrl+Y"), "Edit", stack.canRedo),
+            Command("copy-design", "Copy design as text", files.copy, ("Ctrl+Shift+C",), "Edit"),
+            Command("paste-design", "Paste design from text", files.paste, ("Ctrl+Shift+V",), "Edit"),
+            Command("new", "New design", self.new_design, ("Ctrl+N",), "File"),
+            Command("open", "Open design…", files.ask_open, ("Ctrl+O",), "File"),
+            Command("save", "Save design", files.save, ("Ctrl+S",), "File"),
+            Command("save-as", "Save design as…", files.ask_save, ("Ctrl+Shift+S",), "File"),
+            Command("presets", "Presets…", self.open_presets, ("Ctrl+P",), "Go"),
+            Command("devices", "Choose a device…", self.open_devices, ("Ctrl+D",), "Go"),
+            Command("palette", "All commands…", self.open_palette, ("Ctrl+K",), "Go"),
+            Command("rename", "Rename this design", self._focus_title, ("F2",), "Go"),
+            Command("go-design", "Go to the design", self._focus_design, ("Ctrl+1",), "Go"),
+            Command("messages", "Recent messages", self.bar.open_recent, (), "Go"),
+            Command("theme-light", "Theme: light", lambda: self.choose_theme("light"), (), "View"),
+            Command("theme-dark", "Theme: dark", lambda: self.choose_theme("dark"), (), "View"),
+            Command(
+                "theme-system", "Theme: as the system", lambda: self.choose_theme("system"), (),
+                "View",
+            ),
+            Command("help", "Help on the focused control", self.show_help, ("F1",), "View"),
+            Command("quit", "Quit", self.close, ("Ctrl+Q",), "File"),
+        )  # fmt: skip
+        for command in declared:
+            self.add_command(command)
+
+    def add_command(self, command: Command) -> None:
+        """Declare a command: its shortcuts work, the palette lists it."""
+        self.commands.add(command)
+        if not command.keys:
+            return
+        action = QAction(command.title, self)
+        action.setShortcuts([QKeySequence(keys) for keys in command.keys])
+        action.setShortcutContext(Qt.ShortcutContext.WindowShortcut)
+        action.triggered.connect(lambda: command.run() if command.enabled() else None)
+        self.addAction(action)
+
+    # Commands
+
+    def new_design(self) -> None:
+        """Begin again with the preset for the first minute; undo brings the old design back."""
+        self.load_preset("first-minute")
+        self.files.forget_path()
+
+    def load_preset(self, name: str) -> None:
+        """Replace the design by a preset."""
+        try:
+            chosen = preset(name)
+        except (SpecError, ResourceError) as error:
+            self.messages.post("error", str(error))
+            return
+        self.document.load(design_of(chosen), f"Load {chosen.title}")
+        self.files.forget_path()
+        said = f"{chosen.title}: {size_words(chosen)}. {chosen.claim}".strip()
+        self.messages.post("info", said, "Undo", self.document.undo_stack.undo)
+
+    def choose_theme(self, choice: Choice) -> None:
+        """Light, dark, or as the system."""
+        self.themes.choose(choice)
+        self.state_changed.emit()
+
+    def next_theme(self) -> None:
+        """The next of: as the system, light, dark."""
+        at = _THEME_ORDER.index(self.themes.choice)
+        self.choose_theme(_THEME_ORDER[(at + 1) % len(_THEME_ORDER)])
+
+    def open_presets(self) -> None:
+        """The list of presets, below its button."""
+        title = self.document.design.title
+        self._open_below(
+            "presets", "Search presets", lambda _: preset_entries(title), self.load_preset,
+            self.top.presets, 460,
+        )  # fmt: skip
+
+    def open_devices(self) -> None:
+        """The list of devices, below its button."""
+        chosen = self._looked_at or self.document.run.device
+        self._open_below(
+            "devices", "Search devices", lambda _: device_entries(self.around, chosen),
+            self.choose_device, self.top.device, 360,
+        )  # fmt: skip
+
+    def open_palette(self) -> None:
+        """Every command, preset and parameter, in the middle of the window."""
+        source = PaletteEntries(self.commands, self.document, self.load_preset, self.design.reveal)
+        found = self._new_list("palette", "Type a command, a preset, or “layers 12”",
+                               source.entries, source.take)  # fmt: skip
+        width = 560
+        corner = self.mapToGlobal(QPoint((self.width() - width) // 2, 72))
+        found.open_at(corner, width)
+
+    def open_list(self, name: str) -> SearchList | None:
+        """The list of this name (presets, devices, palette) if it is open."""
+        found = self._lists.get(name)
+        return found if found is not None and found.isVisible() else None
+
+    def open_menu(self) -> QMenu:
+        """The menu below its button."""
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        for group in (("new", "open", "", "save", "save-as"), ("copy-design", "paste-design"),
+                      ("undo", "redo"), ("theme-system", "theme-light", "theme-dark"),
+                      ("palette", "help", "quit")):  # fmt: skip
+            for name in group:
+                if name:
+                    self._add_action(menu, self.commands[name])
+                else:
+                    self._add_recent(menu)
+            menu.addSeparator()
+        corner = self.top.menu.mapToGlobal(self.top.menu.rect().bottomRight())
+        menu.popup(QPoint(corner.x() - menu.sizeHint().width(), corner.y() + 4))
+        return menu
+
+    def show_help(self) -> None:
+        """Say what the control with the focus does."""
+        widget = QApplication.focusWidget()
+        said = widget.accessibleDescription() if widget is not None else ""
+        name = widget.accessibleName() if widget is not None else ""
+        text = f"{name}: {said}" if said else "Press Tab to reach a control, then F1."
+        self.messages.post("info", text)
+
+    def _add_action(self, menu: QMenu, command: Command) -> None:
+        keys = f"\t{command.keys[0]}" if command.keys else ""
+        action = menu.addAction(command.title + keys)
+        action.setEnabled(command.enabled())
+        action.triggered.connect(command.run)
+
+    def _add_recent(self, menu: QMenu) -> None:
+        recent = menu.addMenu("Open recent")
+        recent.setEnabled(bool(self.files.recent))
+        for path in self.files.recent:
+            action = recent.addAction(path)
+            action.triggered.connect(lambda _=False, path=path: self.files.open(path))
+
+    def _open_below(
+        self, name: str, placeholder: str, provide: Callable[[str], Sequence[Entry]],
+        take: Callable[[str], object], button: QWidget, width: int,
+    ) -> None:  # fmt: skip
+        found = self._new_list(name, placeholder, provide, take)
+        corner = button.mapToGlobal(button.rect().bottomLeft()) + QPoint(0, 4)
+        limit = self.mapToGlobal(self.rect().topRight()).x() - width - 8
+        found.open_at(QPoint(min(corner.x(), limit), corner.y()), width)
+
+    def _new_list(
+        self, name: str, placeholder: str, provide: Callable[[str], Sequence[Entry]],
+        take: Callable[[str], object],
+    ) -> SearchList:  # fmt: skip
+        former = self._lists.pop(name, None)
+        if former is not None:
+            former.close()
+            former.deleteLater()
+        found = SearchList(self.themes, placeholder, provide, self)
+        found.chosen.connect(take)
+        self._lists[name] = found
+        return found
+
+    def _focus_title(self) -> None:
+        self.top.title.setFocus()
+        self.top.title.selectAll()
+
+    def _focus_design(self) -> None:
+        self.design.reveal("hidden_dim")
+
+    # Events
+
+    def _document_changed(self) -> None:
+        self._show_device()
+        self.setWindowTitle(f"{self.document.design.title} – Trickster")
+
+    def _remember_disclosed(self, key: str, is_open: bool) -> None:
+        self._disclosed[key] = is_open
+        self.state_changed.emit()
+
+    def _apply_theme(self) -> None:
+        theme = self.themes.current
+        application = QApplication.instance()
+        assert isinstance(application, QApplication)
+        application.setPalette(palette(theme))
+        self.setStyleSheet(style_sheet(theme))
+        self.top.show_theme()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.state_changed.emit()
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() is QEvent.Type.WindowStateChange:
+            self.state_changed.emit()
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        self.state_changed.emit()
+        for found in self._lists.values():
+            found.close()
+        super().closeEvent(event)
