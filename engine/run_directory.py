@@ -215,21 +215,41 @@ def state_after(last_event: str, alive: bool) -> State:
 
 
 class EventWriter:
-    """Appends events; mends a torn last line first. One writer a run (the worker)."""
+    """Appends events; mends a torn last line first. One writer a run (the worker).
+
+    What a full disk refuses is kept, up to ``MAX_KEPT_BYTES``, and written before the next event.
+    """
+
+    MAX_KEPT_BYTES = 16 << 20
 
     def __init__(self, path: Path) -> None:
         mend_last_line(path)
         self._file = path.open("ab", buffering=0)
+        self._kept = b""
 
     def write(self, event: Event, *, durable: bool = False) -> None:
-        """Append one event; with ``durable`` it has reached the disk on return."""
-        self._file.write(to_line(event))
+        """Append one event; with ``durable`` it has reached the disk on return.
+
+        Raises OSError where the disk refuses; the event is then kept for the next call.
+        """
+        line = to_line(event)
+        if len(self._kept) + len(line) <= self.MAX_KEPT_BYTES:
+            self._kept += line
+        self._write_kept()
         if durable:
             os.fsync(self._file.fileno())
 
+    def _write_kept(self) -> None:
+        while self._kept:
+            written = self._file.write(self._kept)  # may be part of it on a disk nearly full
+            self._kept = self._kept[written:]
+
     def close(self) -> None:
-        """Close the file; further writes fail."""
-        self._file.close()
+        """Close the file; raises OSError where kept events still cannot be written."""
+        try:
+            self._write_kept()
+        finally:
+            self._file.close()
 
 
 class LineReader:
@@ -238,22 +258,37 @@ class LineReader:
     def __init__(self, path: Path, offset: int = 0) -> None:
         self.path = path
         self.offset = offset
+        self._inside_junk = False
 
     def lines(self, limit_bytes: int = 4 << 20) -> list[bytes]:
-        """New whole lines, at most about ``limit_bytes`` of them; a torn last line waits."""
+        """New whole lines, at most about ``limit_bytes`` of them; a torn last line waits.
+
+        A line longer than ``limit_bytes`` is nobody's: it is skipped whole.
+        """
         try:
             with self.path.open("rb") as file:
-                file.seek(self.offset)
-                block = file.read(limit_bytes)
+                while True:
+                    file.seek(self.offset)
+                    block = file.read(limit_bytes)
+                    if self._inside_junk:
+                        self._leave_junk(block)
+                        if not block:
+                            return []
+                        continue
+                    end = block.rfind(b"\n") + 1
+                    if end:
+                        self.offset += end
+                        return block[: end - 1].split(b"\n")
+                    if len(block) < limit_bytes:
+                        return []
+                    self._inside_junk = True
         except FileNotFoundError:
             return []
-        end = block.rfind(b"\n") + 1
-        if end == 0:
-            if len(block) > MAX_LINE_BYTES:  # no event is this long: skip the junk
-                self.offset += len(block)
-            return []
-        self.offset += end
-        return block[:end].splitlines()
+
+    def _leave_junk(self, block: bytes) -> None:
+        end = block.find(b"\n") + 1
+        self._inside_junk = end == 0
+        self.offset += end or len(block)
 
 
 class EventReader:

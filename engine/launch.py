@@ -1,0 +1,213 @@
+"""Starts runs and lists them, without torch: what window and scripts call."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from engine.events import Event, Started, Step, Validation, parse_line
+from engine.locations import runs_home
+from engine.run_directory import (
+    RunDirectory,
+    RunDirectoryError,
+    RunRecord,
+    State,
+    state_after,
+)
+from engine.run_spec import RunSpec, check_run
+from engine.spec import ModelSpec, check
+
+# What is read of a log from its end: some fifteen thousand events.
+_MOST_TAIL_BYTES = 4 << 20
+_TELLING = ("preparing", "started", "step", "paused", "resumed", "finished", "failed")
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run as a list shows it. Numbers are None where the run has not come so far."""
+
+    path: Path
+    title: str
+    created: float
+    state: State
+    step: int
+    total_steps: int
+    loss: float | None
+    validation_loss: float | None
+
+
+def create_run(
+    model: ModelSpec, run: RunSpec, title: str, directory: Path | None = None
+) -> RunDirectory:
+    """Make the folder of a new run; nothing is started yet.
+
+    Without ``directory`` it lies under ``locations.runs_home()``, named by time and title. Raises
+    SpecError for specs that cannot be built, RunDirectoryError where the folder holds a run
+    already or cannot be written.
+    """
+    check(model)
+    check_run(run, model)
+    now = time.time()
+    record = RunRecord(
+        model=model,
+        run=run,
+        title=title.strip() or "Run",
+        created=now,
+        corpus_name=run.corpus,
+        corpus_sha256="",
+        device=run.device,
+        versions={},
+    )
+    target = RunDirectory(directory) if directory is not None else _new_folder(title, now)
+    target.create(record)
+    return target
+
+
+def _new_folder(title: str, now: float) -> RunDirectory:
+    """A folder of its own under runs_home(): made here, so that two at once get two."""
+    stamp = datetime.fromtimestamp(now).strftime("%Y-%m-%d-%H%M%S")
+    slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40] or "run"
+    home = runs_home()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        for number in range(1, 1000):
+            path = home / (f"{stamp}-{slug}" if number == 1 else f"{stamp}-{slug}-{number}")
+            try:
+                path.mkdir()
+            except FileExistsError:
+                continue
+            return RunDirectory(path)
+    except OSError as error:
+        raise RunDirectoryError(f"cannot make a folder in {home}: {error.strerror}") from error
+    raise RunDirectoryError(f"{home} has too many runs of this second")
+
+
+def launch(
+    directory: RunDirectory,
+    *,
+    interpreter: str | os.PathLike[str] = sys.executable,
+    resume: bool = False,
+    resume_step: int | None = None,
+    steps: int | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a worker on a run; it outlives this process and writes to the run's log.txt.
+
+    ``resume`` says that the run may have been started before: it goes on from its newest
+    checkpoint, or from ``resume_step``, up to ``steps``. ``interpreter`` is a Python with torch,
+    which need not be this one. Raises RunDirectoryError where the run is not there, has a worker
+    already, or was started before and ``resume`` is false, and where the worker cannot start.
+    """
+    directory.record()
+    if directory.worker_alive():
+        raise RunDirectoryError(f"a worker is on {directory.path} already")
+    if not resume and directory.events_file.exists():
+        raise RunDirectoryError(f"{directory.path} was started before: resume it")
+    command = [
+        str(interpreter), "-m", "engine.worker", str(directory.path.resolve()),
+        "--from-commands", str(directory.commands_size()),
+    ]  # fmt: skip
+    if resume_step is not None:
+        command += ["--resume-step", str(resume_step)]
+    if steps is not None:
+        command += ["--steps", str(steps)]
+    try:
+        with directory.log_file.open("ab") as log:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=worker_environment(),
+                cwd=directory.path,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise RunDirectoryError(f"cannot start {interpreter}: {error}") from error
+
+
+def worker_environment() -> dict[str, str]:
+    """This process's environment, with this very ``engine`` first on Python's path."""
+    environment = dict(os.environ)
+    home = str(Path(__file__).resolve().parent.parent)
+    earlier = environment.get("PYTHONPATH")
+    environment["PYTHONPATH"] = home + (os.pathsep + earlier if earlier else "")
+    environment["PYTHONUNBUFFERED"] = "1"
+    environment["PYTHONIOENCODING"] = "utf-8"
+    environment["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # deterministic matrix products
+    return environment
+
+
+def list_runs(folder: Path | None = None) -> tuple[RunSummary, ...]:
+    """All runs in ``folder`` (default: runs_home()), newest first.
+
+    Folders that hold no run, or a damaged one, are left out: one bad folder never hides others.
+    """
+    home = runs_home() if folder is None else folder
+    try:
+        entries = sorted(home.iterdir())
+    except OSError:
+        return ()
+    found = []
+    for entry in entries:
+        try:
+            found.append(summarize(RunDirectory(entry)))
+        except (RunDirectoryError, OSError):
+            continue
+    return tuple(sorted(found, key=lambda run: run.created, reverse=True))
+
+
+def summarize(directory: RunDirectory) -> RunSummary:
+    """One run in short, read from the end of its log, which may be gigabytes.
+
+    Raises RunDirectoryError or OSError for a folder that holds no readable run.
+    """
+    record = directory.record()
+    last, step, loss, validation = "", 0, None, None
+    for event in _latest_first(directory.events_file):
+        if not last and event.name in _TELLING:
+            last = event.name
+        if not step:
+            step = int(getattr(event, "step", 0))
+        if loss is None and isinstance(event, Step):
+            loss = event.loss
+        if validation is None and isinstance(event, Validation):
+            validation = event.loss
+        if last and loss is not None and validation is not None:
+            break
+        if isinstance(event, Started) and event.step == 0:
+            break
+    return RunSummary(
+        path=directory.path,
+        title=record.title,
+        created=record.created,
+        state=state_after(last, directory.worker_alive()),
+        step=step,
+        total_steps=record.run.steps,
+        loss=loss,
+        validation_loss=validation,
+    )
+
+
+def _latest_first(path: Path) -> Iterator[Event]:
+    """Events from the end of the log backwards, out of its last few megabytes at most."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            start = max(0, size - _MOST_TAIL_BYTES)
+            file.seek(start)
+            lines = file.read(_MOST_TAIL_BYTES).split(b"\n")
+    except FileNotFoundError:
+        return
+    if start:
+        lines = lines[1:]  # the first is cut off
+    for line in reversed(lines):
+        event = parse_line(line) if line else None
+        if event is not None:
+            yield event

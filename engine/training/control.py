@@ -1,0 +1,53 @@
+"""What a person asks of a run while it goes on: commands from the file, and signals."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from engine.run_directory import Request, RequestReader
+
+_LOOK_EVERY_S = 0.2
+
+
+class Control:
+    """Collects requests. Long work asks ``stopping`` now and then; the loop takes ``requests``."""
+
+    def __init__(self, reader: RequestReader | None = None) -> None:
+        self._reader = reader
+        self._queue: list[Request] = []
+        self._stop = False
+        self._wake = threading.Event()
+        self._looked = 0.0
+
+    def stop(self) -> None:
+        """Ask the run to end with a checkpoint; safe to call from a signal handler."""
+        self._stop = True
+        self._wake.set()
+
+    def stopping(self) -> bool:
+        """Whether the run shall end now. Cheap: the file is looked at a few times a second."""
+        now = time.monotonic()
+        if not self._stop and now - self._looked > _LOOK_EVERY_S:
+            self._look()
+        return self._stop
+
+    def requests(self) -> list[Request]:
+        """Requests since the last call, in order; a stop is not among them."""
+        self._look()
+        taken, self._queue = self._queue, []
+        return taken
+
+    def wait(self) -> None:
+        """Sleep for a moment, less if a stop comes."""
+        self._wake.wait(_LOOK_EVERY_S)
+
+    def _look(self) -> None:
+        self._looked = time.monotonic()
+        if self._reader is None:
+            return
+        for request in self._reader.read():
+            if request.command == "stop":
+                self._stop = True
+            else:
+                self._queue.append(request)

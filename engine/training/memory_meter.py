@@ -1,0 +1,107 @@
+"""How much memory training really takes.
+
+CUDA: the allocator's peak of live blocks (``max_memory_allocated``), all steps so far.
+MPS: the driver's memory, the largest value seen after a step.
+CPU: the peak of live tensor storages over the first two steps, the second of which has the
+optimizer's state already. Every operation's results are looked at as they are made
+(TorchDispatchMode) and each storage counts once until it is freed. It is the quantity that the
+CUDA allocator counts, without the interpreter, libraries and fragmentation that resident memory
+would add; scratch memory inside one kernel is not seen. Later steps do the same work in the same
+memory, so the meter stops after two and costs nothing more.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+_COUNTED_STEPS = 2
+
+
+class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """While it is entered, counts bytes of live storages: ``current_bytes``, ``peak_bytes``."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.current_bytes = 0
+        self.peak_bytes = 0
+        self._known: dict[int, weakref.ref[torch.UntypedStorage]] = {}
+
+    def add(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Count tensors that exist already: weights, optimizer state, batches."""
+        for tensor in tensors:
+            self._count(tensor)
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_iter(result):
+            if isinstance(leaf, torch.Tensor):
+                self._count(leaf)
+        return result
+
+    def _count(self, tensor: torch.Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key, size = storage._cdata, storage.nbytes()
+        if key in self._known:
+            return
+
+        def freed(_: object) -> None:
+            del self._known[key]
+            self.current_bytes -= size
+
+        self._known[key] = weakref.ref(storage, freed)
+        self.current_bytes += size
+        self.peak_bytes = max(self.peak_bytes, self.current_bytes)
+
+
+class MemoryMeter:
+    """The peak so far, as the device tells it; None where no step has been measured yet."""
+
+    def __init__(self, device: torch.device, earlier_peak: int | None = None) -> None:
+        self._device = device
+        self._steps = 0
+        self._peak = earlier_peak
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+
+    def around_step(
+        self, live: Callable[[], Iterable[torch.Tensor]]
+    ) -> AbstractContextManager[Any]:
+        """What a step runs in. ``live`` lists the tensors that exist before it begins."""
+        if not self.measuring():
+            return nullcontext()
+        self._storages = LiveStorages()
+        self._storages.add(live())
+        return self._storages
+
+    def measuring(self) -> bool:
+        """Whether the next step is looked at operation by operation, which compiled code hides."""
+        return self._device.type == "cpu" and self._steps < _COUNTED_STEPS
+
+    def step_done(self) -> None:
+        """Take the step that was just run into account."""
+        if self.measuring():
+            self._peak = max(self._peak or 0, self._storages.peak_bytes)
+            self._steps += 1
+            del self._storages
+        elif self._device.type == "mps":
+            self._peak = max(self._peak or 0, torch.mps.driver_allocated_memory())
+
+    @property
+    def peak_bytes(self) -> int | None:
+        """The peak so far."""
+        if self._device.type == "cuda":
+            return max(self._peak or 0, int(torch.cuda.max_memory_allocated(self._device)))
+        return self._peak

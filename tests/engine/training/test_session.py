@@ -1,0 +1,286 @@
+"""A run from beginning to end, interrupted, resumed, failing: all in this process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.events import (
+    Event,
+    Failed,
+    Finished,
+    Paused,
+    Preparing,
+    Resumed,
+    Sample,
+    Saved,
+    Started,
+    Step,
+    Validation,
+    Warned,
+)
+from engine.parameter import SpecError
+from engine.run_directory import Command, RunDirectory, RunDirectoryError
+from tests.engine.training.tiny import (
+    SPEC,
+    assert_same_bits,
+    checkpoint_tensors,
+    events,
+    new_run,
+    train,
+    write_text,
+)
+
+
+def at_step(directory: RunDirectory, step: int, command: Command) -> Callable[[Event], None]:
+    """A listener that sends a command when the given step is logged."""
+
+    def listener(event: Event) -> None:
+        if isinstance(event, Step) and event.step == step:
+            directory.send(command)
+
+    return listener
+
+
+def learning_curve(directory: RunDirectory) -> dict[int, tuple[float, float, float]]:
+    return {s.step: (s.loss, s.lr, s.grad_norm) for s in events(directory, Step)}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    """A run that was never interrupted."""
+    directory = new_run(tmp_path_factory.mktemp("whole"))
+    assert train(directory) == Finished(30, "completed", *best(directory))
+    return directory
+
+
+def best(directory: RunDirectory) -> tuple[float, int]:
+    found = min(events(directory, Validation), key=lambda event: event.loss)
+    return found.loss, found.step
+
+
+def test_records_everything(whole: RunDirectory) -> None:
+    assert [s.step for s in events(whole, Step)] == list(range(1, 31))
+    assert [s.tokens for s in events(whole, Step)] == [128 * n for n in range(1, 31)]
+    assert all(s.memory_bytes and s.tokens_per_s > 0 for s in events(whole, Step))
+    assert [v.step for v in events(whole, Validation)] == [0, 10, 20, 30]
+    assert {s.step for s in events(whole, Sample)} == {0, 10, 20, 30}
+    assert {s.step for s in events(whole, Saved)} >= {7, 14, 21, 28, 30}
+    [started] = events(whole, Started)
+    assert (started.step, started.segment, started.total_steps) == (0, 1, 30)
+    assert set(started.floors) == {"uniform", "1-gram", "2-gram", "3-gram"}
+    assert started.predicted["peak_bytes"] > 0
+    assert any("tokenizer has" in w.message for w in events(whole, Warned))
+    assert events(whole, Preparing)
+    assert whole.state() == "finished"
+
+
+def test_learns(whole: RunDirectory) -> None:
+    losses = [v.loss for v in events(whole, Validation)]
+    assert losses[-1] < losses[0] - 0.5
+
+
+def test_keeps_the_newest_and_the_best(whole: RunDirectory) -> None:
+    ranked = sorted(events(whole, Validation), key=lambda event: event.loss)
+    measured = [v.step for v in ranked if v.step]
+    assert set(whole.checkpoint_steps()) == {30, *measured[:2]}
+
+
+def test_says_what_it_was_made_with(whole: RunDirectory) -> None:
+    record = whole.record()
+    assert record.versions["torch"]
+    assert len(record.corpus_sha256) == 64
+    assert record.device == "cpu"
+
+
+@pytest.mark.parametrize("stop_at", [13, 20])
+def test_resumed_is_bit_for_bit_the_run_never_interrupted(
+    whole: RunDirectory, tmp_path: Path, stop_at: int
+) -> None:
+    """With dropout, accumulation and AdamW; step 20 is one with validation and samples."""
+    directory = new_run(tmp_path)
+    stopped = train(directory, listener=at_step(directory, stop_at, "stop"))
+    assert (stopped.step, stopped.reason) == (stop_at, "stopped")
+    directory.commands_file.unlink()
+    assert train(directory).reason == "completed"
+    assert_same_bits(checkpoint_tensors(directory, 30), checkpoint_tensors(whole, 30))
+    assert learning_curve(directory) == learning_curve(whole)
+    assert [v.loss for v in events(directory, Validation)] == [
+        v.loss for v in events(whole, Validation)
+    ]
+    texts = {(s.step, s.prompt): s.text for s in events(directory, Sample)}
+    assert texts == {(s.step, s.prompt): s.text for s in events(whole, Sample)}
+    assert [(s.step, s.segment) for s in events(directory, Started)] == [(0, 1), (stop_at, 2)]
+
+
+def test_pause_saves_waits_and_goes_on_as_if_nothing_had_been(
+    whole: RunDirectory, tmp_path: Path
+) -> None:
+    directory = new_run(tmp_path)
+
+    def listener(event: Event) -> None:
+        if isinstance(event, Step) and event.step == 12:
+            directory.send("pause")
+        if isinstance(event, Paused):
+            assert 12 in directory.checkpoint_steps()
+            assert directory.state() == "paused"
+            directory.send("sample", "the sun")
+            directory.send("validate")
+            directory.send("resume")
+
+    assert train(directory, listener=listener).reason == "completed"
+    assert [p.step for p in events(directory, Paused)] == [12]
+    assert [r.step for r in events(directory, Resumed)] == [12]
+    assert [s.prompt for s in events(directory, Sample) if s.requested] == ["the sun"]
+    assert 12 in [v.step for v in events(directory, Validation)]
+    assert_same_bits(checkpoint_tensors(directory, 30), checkpoint_tensors(whole, 30))
+
+
+def test_a_pause_before_the_first_step_can_be_resumed(whole: RunDirectory, tmp_path: Path) -> None:
+    directory = new_run(tmp_path)
+    directory.send("pause")
+
+    def listener(event: Event) -> None:
+        if isinstance(event, Paused):
+            directory.send("stop")
+
+    assert train(directory, listener=listener) == Finished(0, "stopped", *best_of_start(directory))
+    assert directory.checkpoint_steps() == [0]
+    directory.commands_file.unlink()
+    train(directory)
+    assert_same_bits(checkpoint_tensors(directory, 30), checkpoint_tensors(whole, 30))
+
+
+def best_of_start(directory: RunDirectory) -> tuple[float, int]:
+    return events(directory, Validation)[0].loss, 0
+
+
+def test_rewind_goes_on_from_an_earlier_checkpoint_and_keeps_the_old_record(
+    whole: RunDirectory, tmp_path: Path
+) -> None:
+    directory = new_run(tmp_path, keep_best=9)
+    train(directory)
+    train(directory, resume_step=10)
+    starts = [(s.step, s.segment) for s in events(directory, Started)]
+    assert starts == [(0, 1), (10, 2)]
+    assert len(events(directory, Step)) == 30 + 20
+    assert_same_bits(checkpoint_tensors(directory, 30), checkpoint_tensors(whole, 30))
+
+
+def test_a_rewound_run_that_dies_early_is_resumed_from_where_it_was_rewound_to(
+    tmp_path: Path,
+) -> None:
+    directory = new_run(tmp_path, keep_best=9, save_every=0)
+    train(directory)
+    train(directory, resume_step=10, listener=at_step(directory, 13, "stop"))
+    directory.commands_file.unlink()
+    directory.remove_checkpoint(13)  # as if the worker had been killed before it could save
+    train(directory)
+    assert [s.step for s in events(directory, Started)] == [0, 10, 10]
+
+
+def test_resume_extends(tmp_path: Path) -> None:
+    directory = new_run(tmp_path)
+    train(directory)
+    with pytest.raises(SpecError, match="ask for more steps"):
+        train(directory)
+    assert train(directory, steps=36).step == 36
+    assert directory.record().run.steps == 36
+    assert [s.step for s in events(directory, Step)] == list(range(1, 37))
+
+
+def test_a_checkpoint_that_is_not_there_is_named(tmp_path: Path) -> None:
+    directory = new_run(tmp_path)
+    train(directory, listener=at_step(directory, 8, "stop"))
+    with pytest.raises(RunDirectoryError, match=r"no checkpoint of step 5 \(there are: 8\)"):
+        train(directory, resume_step=5)
+
+
+def test_a_changed_text_is_not_silently_learned_from(tmp_path: Path) -> None:
+    directory = new_run(tmp_path)
+    train(directory, listener=at_step(directory, 8, "stop"))
+    directory.commands_file.unlink()
+    write_text(tmp_path, 7_000)
+    failed = train(directory)
+    assert isinstance(failed, Failed)
+    assert "has changed since this run began" in failed.message
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_leaves_the_good_checkpoint(
+    tmp_path: Path,
+) -> None:
+    directory = new_run(
+        tmp_path, optimizer="sgd", learning_rate=10.0, grad_clip=0.0, warmup_steps=25, save_every=2
+    )
+    failed = train(directory)
+    assert isinstance(failed, Failed)
+    assert f"at step {failed.step}" in failed.message
+    assert "Lower the learning rate" in failed.advice
+    [last] = directory.checkpoint_steps()[-1:]
+    assert last < failed.step
+    assert f"checkpoint of step {last}" in failed.advice
+    assert directory.state() == "failed"
+
+
+def test_patience_ends_the_run(tmp_path: Path) -> None:
+    directory = new_run(tmp_path, optimizer="sgd", learning_rate=1e-8, validate_every=2, patience=3)
+    finished = train(directory)
+    assert finished.reason == "early-stopping"
+    assert [v.best for v in events(directory, Validation)][-3:] == [False] * 3
+
+
+def test_a_text_that_is_too_short_says_so(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("only a few words of a text", encoding="utf-8")
+    failed = train(new_run(tmp_path))
+    assert isinstance(failed, Failed)
+    assert "too short" in failed.message or "sequences of 16 tokens need" in failed.message
+
+
+def test_a_text_that_is_missing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    failed = train(new_run(tmp_path, corpus="nowhere.txt"))
+    assert isinstance(failed, Failed)
+    assert "nowhere.txt" in failed.message
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_card_is_refused_honestly(tmp_path: Path) -> None:
+    failed = train(new_run(tmp_path, device="n150:0"))
+    assert isinstance(failed, Failed)
+    assert "not part of this version yet" in failed.message
+
+
+def test_bf16_keeps_fp32_masters_so_that_norms_learn(tmp_path: Path) -> None:
+    """At this rate an update is a tenth of what bf16 can tell apart next to 1."""
+    directory = new_run(tmp_path, precision="bf16", learning_rate=4e-4, schedule="constant")
+    ended = train(directory)
+    if isinstance(ended, Failed):
+        assert "no bf16 arithmetic" in ended.message
+        pytest.skip("this processor has no bf16")
+    scales = checkpoint_tensors(directory, 30)["model.norm.weight"]
+    assert scales.dtype == torch.float32
+    assert bool((scales != 1).all())
+    assert bool((scales != scales.bfloat16().float()).any())
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
+    directory = new_run(tmp_path)
+    train(directory, listener=at_step(directory, 8, "stop"))
+    directory.commands_file.unlink()
+    state = directory.checkpoint_path(8) / "state.json"
+    values = json.loads(state.read_text())
+    values["random_states"] = {"cpu": "AAAA"}
+    state.write_text(json.dumps(values))
+    failed = train(directory)
+    assert isinstance(failed, Failed)
+    assert "not a random state" in failed.message
+
+
+def test_stop_while_preparing_ends_at_once(tmp_path: Path) -> None:
+    directory = new_run(tmp_path)
+    directory.send("stop")
+    assert train(directory) == Finished(0, "stopped")
+    assert not events(directory, Started)
