@@ -54,8 +54,8 @@ def download_text(
     except (OSError, http.client.HTTPException) as error:
         reason = _network_reason(download, error)
     raise CorpusError(
-        f"{download.file} wasn't downloaded: {shown(reason)}; try again, or fetch {download.url} by hand "
-        f"and save it as {target}"
+        f"{download.file} wasn't downloaded: {shown(reason)}; try again, or fetch {download.url} "
+        f"by hand and save it as {target}"
     )
 
 
