@@ -12,9 +12,9 @@ def main() -> int:
     if preflight.main():
         return 1
     # Qt is imported only now: without its libraries the import itself would fail.
-    from trickster_gui import app
+    from trickster_gui.app import main as open_window
 
-    return app.main()
+    return open_window()
 
 
 if __name__ == "__main__":
