@@ -11,10 +11,14 @@ from PySide6.QtCore import QObject, QTimer
 from PySide6.QtWidgets import QApplication
 
 from engine import __version__
+from engine.cost.calibration import CalibrationError, load_calibration
 from engine.locations import data_home
 from engine.presets import preset
 from trickster_gui import last_resort
+from trickster_gui.bridge import RunBridge
+from trickster_gui.commands import Command
 from trickster_gui.controls import fonts
+from trickster_gui.devices import full_surroundings
 from trickster_gui.document import Document, History
 from trickster_gui.main_window import MainWindow
 from trickster_gui.messages import Messages
@@ -37,14 +41,57 @@ class Application(QObject):
         self.document = Document(session.history.first, self)
         self.document.restore(session.history)
         self.themes = ThemeSource(session.settings.theme, self)
+        self.bridge = RunBridge(self)
         self.window = MainWindow(self.document, self.themes, self.messages, session.settings)
         self.window.files.path = session.path
-        self._save_failed = False
+        self._save_failed = self._measuring = False
         # Not restarted by further changes: a drag that goes on is saved all the same.
         self._save_timer = QTimer(self, singleShot=True, interval=_SAVE_MS)
         self._save_timer.timeout.connect(self.save)
         self.document.changed.connect(lambda _: self._save_soon())
         self.window.state_changed.connect(self._save_soon)
+        self.window.add_command(
+            Command("calibrate", "Measure this computer's speed", self.calibrate, (), "Actions")
+        )
+
+    def start(self) -> None:
+        """Show the window, then ask slow drivers what this computer has."""
+        self.window.show()
+        self.bridge.run_in_background(
+            full_surroundings, self.window.show_surroundings, self._devices_failed
+        )
+        self._show_calibration()
+
+    def calibrate(self) -> None:
+        """Measure how fast this computer trains, for predicted times."""
+        if self._measuring:
+            return
+        self._measuring = True
+        self.window.cost.set_calibration(None, measuring=True)
+        self.messages.post("info", "Measuring how fast this computer trains: about a minute…")
+        self.bridge.calibrate(lambda _: None, self._calibrated, self._calibration_failed)
+
+    def _calibrated(self, _: object) -> None:
+        self._measuring = False
+        self._show_calibration()
+        self.messages.post("success", "Measured: predicted times are this computer's now.")
+
+    def _calibration_failed(self, reason: str) -> None:
+        self._measuring = False
+        self._show_calibration()
+        self.messages.post("error", f"The speed can't be measured: {reason}", "Try again",
+                           self.calibrate)  # fmt: skip
+
+    def _show_calibration(self) -> None:
+        try:
+            calibration = load_calibration()
+        except CalibrationError as error:
+            self.messages.post("warning", str(error), "Measure again", self.calibrate)
+            calibration = None
+        self.window.cost.set_calibration(calibration, measuring=self._measuring)
+
+    def _devices_failed(self, reason: str) -> None:
+        self.messages.post("warning", f"Devices can't be listed completely: {reason}")
 
     def save(self, *, sync: bool = False) -> None:
         """Write the session now. A failure is told once."""
@@ -68,6 +115,7 @@ class Application(QObject):
         self.save(sync=True)
         self.window.close()
         self._save_timer.stop()
+        self.bridge.shutdown()
 
     def show_error(self, line: str, details: str) -> None:
         """Show an error that nobody caught, with its details to copy."""
@@ -99,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     if arguments.spec:
         opened.window.files.open(arguments.spec)
-    opened.window.show()
+    opened.start()
     try:
         return application.exec()
     finally:

@@ -75,8 +75,7 @@ def full_surroundings() -> Surroundings:
 def device_entries(around: Surroundings, chosen: str) -> list[Entry]:
     """The list of the device picker."""
     entries = [Entry("auto", around.title("auto"), section=HERE, current=chosen == "auto")]
-    for device in around.host:
-        entries.append(_entry(device, device.name, HERE, chosen))
+    entries += [_entry(device, device.name, HERE, chosen) for device in around.host]
     present = set()
     for card in around.cards:
         if card.card is not None:

@@ -192,7 +192,7 @@ class MainWindow(QMainWindow):
             Command("undo", "Undo", stack.undo, ("Ctrl+Z",), "Edit", stack.canUndo),
             Command("redo", "Redo", stack.redo, ("Ctrl+Shift+Z", "Ctrl+Y"), "Edit", stack.canRedo),
             Command("copy-design", "Copy design as text", files.copy, ("Ctrl+Shift+C",), "Edit"),
-            Command("paste-design", "Paste design from text", files.paste, ("Ctrl+Shift+V",), "Edit"),
+            Command("paste-design", "Paste design as text", files.paste, ("Ctrl+Shift+V",), "Edit"),
             Command("new", "New design", self.new_design, ("Ctrl+N",), "File"),
             Command("open", "Open design…", files.ask_open, ("Ctrl+O",), "File"),
             Command("save", "Save design", files.save, ("Ctrl+S",), "File"),

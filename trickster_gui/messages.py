@@ -84,6 +84,7 @@ class SeverityIcon(QWidget):
     def set_severity(self, severity: Severity | None) -> None:
         """Show a severity, or nothing."""
         self._severity = severity
+        self.setVisible(severity is not None)
         self.setAccessibleName(severity or "")
         self.update()
 

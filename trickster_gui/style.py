@@ -14,6 +14,7 @@ QMainWindow, QDialog, #page {{ background: {background}; }}
 #designPanel, #designPanel QScrollArea, #designRows {{ background: {surface}; }}
 #designPanel {{ border-right: 1px solid {border}; }}
 #group {{ border: none; border-top: 1px solid {border}; }}
+#group[first="true"] {{ border: none; }}
 QScrollArea {{ border: none; background: transparent; }}
 QSplitter::handle {{ background: {border}; }}
 QSplitter::handle:hover {{ background: {accent}; }}

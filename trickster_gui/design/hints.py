@@ -90,3 +90,6 @@ _RUN: dict[str, Callable[[RunSpec, ModelSpec], str]] = {
     "warmup_steps": _warmup,
     "train_fraction": _train_part,
 }
+
+# Parameters that may have a hint.
+HINTED = frozenset({*_MODEL, *_RUN, "vocab_size"})

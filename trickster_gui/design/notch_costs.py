@@ -15,10 +15,14 @@ from trickster_gui.design.notches import run_values
 from trickster_gui.document import Design
 
 _PRICED_RUN = {"batch_size", "seq_len"}
+PRICED = frozenset(
+    {*_PRICED_RUN, "hidden_dim", "num_layers", "max_seq_len", "num_heads", "num_kv_heads",
+     "head_dim", "mlp_dim", "vocab_size"}
+)  # fmt: skip
 
 
 def notch_costs(design: Design, keys: Sequence[tuple[Part, str]]) -> dict[tuple[Part, str], str]:
-    """Words for each row; rows that cost nothing by themselves and rows at their end are left out."""
+    """Words for each row; rows at their end and rows that cost nothing are left out."""
     found: dict[tuple[Part, str], str] = {}
     for part, name in keys:
         words = _of_model(design, name) if part == "model" else _of_run(design, name)

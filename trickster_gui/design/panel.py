@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from engine.parameter import Parameter, SpecError
@@ -112,6 +113,7 @@ class DesignPanel(QWidget):
         self._column.setSpacing(0)
         for name in GROUPS:
             self._add_group("model", name, model_parameters(), inside)
+        self.groups[0].setProperty("first", True)
         self._column.addWidget(self._part_heading("Training run", inside))
         for name in RUN_GROUPS:
             self._add_group("run", name, run_parameters(), inside)
@@ -193,6 +195,10 @@ class DesignPanel(QWidget):
         self.disclosed.emit(key, is_open)
 
     def _scrolled(self) -> None:
+        self._price_timer.start()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
         self._price_timer.start()
 
     def _show_costs(self) -> None:

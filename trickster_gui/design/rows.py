@@ -13,7 +13,8 @@ from trickster_gui.controls.switch import Switch
 from trickster_gui.controls.text import Text, TextPair
 from trickster_gui.controls.value_edit import ValueEdit
 from trickster_gui.design.binding import Binding
-from trickster_gui.design.hints import hint
+from trickster_gui.design.hints import HINTED, hint
+from trickster_gui.design.notch_costs import PRICED
 from trickster_gui.design.problem_strip import ProblemStrip
 from trickster_gui.theme import ThemeSource
 
@@ -125,6 +126,9 @@ class NumberRow(Row):
         if self.slider is not None:
             self._connect_slider(self.slider)
             self._column.addWidget(self.slider)
+        # A line below only where there can be something to say.
+        self._annotated = binding.name in HINTED | PRICED
+        self.below.setVisible(self._annotated)
         self._column.addWidget(self.below)
         self._column.addWidget(self.strip)
 
@@ -153,14 +157,14 @@ class NumberRow(Row):
         self.below.set_right(text)
 
     def wants_marginal(self) -> bool:
-        return self.slider is not None
+        return self.slider is not None and self.binding.name in PRICED
 
     def focus_control(self) -> None:
         (self.slider or self.edit).setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _show_error(self) -> None:
         super()._show_error()
-        shown = self.strip.error() is None
+        shown = self._annotated and self.strip.error() is None
         if self.below.isVisibleTo(self) != shown:
             self.below.setVisible(shown)
 
@@ -220,6 +224,7 @@ class ChoiceRow(Row):
             self._column.addLayout(line)
         else:
             self._column.addWidget(self.label)
+            self._column.addSpacing(3)
             self._column.addWidget(control)
         self._column.addWidget(self.strip)
 

@@ -1,0 +1,25 @@
+"""The real window, offscreen, with an empty home."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from pytestqt.qtbot import QtBot
+
+
+@pytest.fixture
+def application(qtbot: QtBot) -> Iterator[object]:
+    """The application as a person starts it, shown; everything ends with the test."""
+    from PySide6.QtWidgets import QApplication
+
+    from trickster_gui.app import Application, prepare
+
+    running = QApplication.instance()
+    assert isinstance(running, QApplication)
+    prepare(running)
+    opened = Application()
+    opened.start()
+    qtbot.waitUntil(lambda: opened.window.isVisible() and opened.window.around.complete)
+    yield opened
+    opened.close()
