@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QRect, QRectF, Signal
+from PySide6.QtCore import QPoint, QRect, QRectF, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QPainter, QPainterPath, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QWidget
 
@@ -90,7 +90,7 @@ class ComputePanel(Part):
         self.inference = FigureRow(look, self, "")
         self.inference.clicked.disconnect()
         self.inference.clicked.connect(self._next_format)
-        self.tokens = TokenRow(look, self, "Tokens")
+        self.tokens = TokenRow(look, self, "Tokens / optimal")
         self.time = TimeRow(look, self, "Time")
         self.group = RowGroup(self._rows())
         self.what_if = WhatIf(look, self)
@@ -205,8 +205,9 @@ class ComputePanel(Part):
             _show(self.inference, inference_figure(self._cost, _FORMATS[self._format]))
 
     def _open_what_if(self) -> None:
-        corner = self.more.mapToGlobal(self.more.rect().topRight())
-        self.what_if.pop_up(corner)
+        over = self.parentWidget() or self
+        corner = self.more.mapTo(over, self.more.rect().topRight())
+        self.what_if.pop_up(over, corner - QPoint(0, 4))
 
 
 def _show(row: FigureRow, figure: Figure) -> None:

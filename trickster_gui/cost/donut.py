@@ -32,10 +32,11 @@ from trickster_gui.cost import ink
 from trickster_gui.cost.ink import Look, Part
 from trickster_gui.cost.slices import Ring, Slice
 
-HOLE = 0.70
+HOLE = 0.74
 TRANSITION_MS = 130
 _POP = 3.0
 _GAP_DEGREES = 1.2
+_LONGEST_LINE = 14
 _EMPTY = Ring((), 0, in_block=False)
 
 
@@ -68,6 +69,16 @@ class Donut(Part):
     def ring(self) -> Ring:
         """What is shown."""
         return self._ring
+
+    @property
+    def opened(self) -> float:
+        """How far the transition has come: 1 when it is over, or when there is none."""
+        return self._opened
+
+    @property
+    def transition_ms(self) -> int:
+        """Length of the transition in milliseconds."""
+        return self._unfold.duration()
 
     def show_ring(self, ring: Ring, *, unfold: bool = False) -> None:
         """Show a ring at once, or let it unfold (after a click, never while dragging)."""
@@ -159,30 +170,31 @@ class Donut(Part):
             start -= span
 
     def _paint_total(self, painter: QPainter, circle: QRectF) -> None:
-        total = exact_count(self._ring.total)
-        hole = circle.width() * HOLE
-        big = _largest_font(self.look.bold.family(), len(total), int(hole), self.look.base)
-        short = [
-            short_count(self._ring.total),
-            "in one block" if self._ring.in_block else "parameters",
-        ]
-        joined = " ".join(short)
-        narrow = ink.width_of(self.look.small, joined) > hole * 0.84
-        lines = short if narrow else [joined]
-        if self._ring.total < 1000:
-            lines = short[1:]
-        line = self.look.line
-        height = big.pixelSize() + 4 + line * len(lines)
-        top = circle.center().y() - height / 2
+        hole, line = circle.width() * HOLE, self.look.line
+        digits = _broken(exact_count(self._ring.total))
+        big = _largest_font(max(map(len, digits)), int(hole), self.look.base)
+        words = self._total_words(hole)
+        step = big.pixelSize() + 4
+        y = circle.center().y() - (step * len(digits) + line * len(words)) / 2
         painter.setFont(big)
         painter.setPen(self.look.colour("text"))
-        area = QRectF(circle.left(), top, circle.width(), big.pixelSize() + 4)
-        ink.put(painter, area, total, ink.CENTRE)
+        for text in digits:
+            ink.put(painter, QRectF(circle.left(), y, circle.width(), step), text, ink.CENTRE)
+            y += step
         painter.setFont(self.look.small)
         painter.setPen(self.look.colour("muted"))
-        for number, text in enumerate(lines):
-            below = QRectF(circle.left(), area.bottom() + number * line, circle.width(), line)
-            ink.put(painter, below, text, ink.CENTRE)
+        for text in words:
+            ink.put(painter, QRectF(circle.left(), y, circle.width(), line), text, ink.CENTRE)
+            y += line
+
+    def _total_words(self, hole: float) -> list[str]:
+        """``5.18 M parameters``, on two lines where the hole is small."""
+        what = "in one block" if self._ring.in_block else "parameters"
+        if self._ring.total < 1_000:
+            return [what]
+        short = short_count(self._ring.total)
+        wide = ink.width_of(self.look.small, f"000 M {what}") < hole * 0.84
+        return [f"{short} {what}"] if wide else [short, what]
 
     def _circle(self) -> QRectF:
         side = min(self.width(), self.height()) - 2 * _POP - 1
@@ -223,7 +235,7 @@ def _sector(circle: QRectF, start: float, span: float, grown: float) -> QPainter
 
 
 @lru_cache(maxsize=128)
-def _largest_font(family: str, length: int, hole: int, base: QFont) -> QFont:
+def _largest_font(length: int, hole: int, base: QFont) -> QFont:
     """The boldest total that the hole holds; goes by the number of digits, so it never flickers."""
     digits = length - (length - 1) // 4
     text = f"{10**digits - 1:,}".replace("9", "0")
@@ -231,9 +243,18 @@ def _largest_font(family: str, length: int, hole: int, base: QFont) -> QFont:
     font.setWeight(QFont.Weight.DemiBold)
     for size in range(min(34, max(12, hole // 6)), 8, -1):
         font.setPixelSize(size)
-        if ink.width_of(font, text) <= hole * 0.84:
+        if ink.width_of(font, text) <= hole * 0.86:
             break
     return font
+
+
+def _broken(digits: str) -> list[str]:
+    """A number with more digits than one line holds, on two lines: broken after a comma."""
+    if len(digits) <= _LONGEST_LINE:
+        return [digits]
+    groups = digits.split(",")
+    half = (len(groups) + 1) // 2
+    return [",".join(groups[:half]) + ",", ",".join(groups[half:])]
 
 
 def slice_colours(slices: Sequence[Slice], look: Look) -> list[QColor]:

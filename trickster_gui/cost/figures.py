@@ -105,7 +105,7 @@ def token_figure(cost: Cost) -> Figure:
     """Tokens of this run beside the compute-optimal number."""
     run, optimal = cost.run_tokens, cost.optimal_tokens
     return Figure(
-        f"{short_count(run)} of {short_count(optimal)} optimal",
+        f"{short_count(run)} / {short_count(optimal)}",
         str(run),
         f"This run learns from {exact_count(run)} tokens, repeated ones counted again.\n"
         f"About 20 a parameter make the best of a training budget: {exact_count(optimal)} "
@@ -137,7 +137,8 @@ def range_text(low: float, high: float) -> str:
     first, first_unit = _rough(low)
     last, last_unit = _rough(high)
     if first_unit == last_unit:
-        return f"{last} {last_unit}" if first == last else f"{first}–{last} {last_unit}"
+        dash = " – " if " " in last else "–"
+        return f"{last} {last_unit}" if first == last else f"{first}{dash}{last} {last_unit}"
     return f"{first} {first_unit} – {last} {last_unit}"
 
 

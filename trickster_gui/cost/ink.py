@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from PySide6.QtCore import QPointF, QRect, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QFontInfo, QFontMetrics, QPainter, QPainterPath, QPen
@@ -11,6 +13,7 @@ from PySide6.QtWidgets import QWidget
 from trickster_gui.theme import Theme, tabular
 
 DIMMED = 0.38
+_FIGURE_AND_UNIT = re.compile(r"(?<=\d) (?=[A-Za-z%])")
 
 Align = Qt.AlignmentFlag
 LEFT = Align.AlignLeft | Align.AlignVCenter
@@ -64,12 +67,26 @@ def put(
     flags = int(align.value)
     if wrap:
         flags |= Qt.TextFlag.TextWordWrap.value
+        text = unbroken(text)
     painter.drawText(rect, flags, text)
 
 
+def unbroken(text: str) -> str:
+    """The text with figures and their units kept on one line."""
+    return _FIGURE_AND_UNIT.sub("\N{NO-BREAK SPACE}", text)
+
+
+@lru_cache(maxsize=4096)
 def width_of(font: QFont, text: str) -> int:
     """Width of a text on one line, in logical pixels."""
     return QFontMetrics(font).horizontalAdvance(text)
+
+
+def elided(font: QFont, text: str, room: int) -> str:
+    """The text, its end replaced by … where it is wider than ``room``."""
+    if width_of(font, text) <= room:
+        return text
+    return QFontMetrics(font).elidedText(text, Qt.TextElideMode.ElideRight, room)
 
 
 def mixed(first: QColor, second: QColor, part: float) -> QColor:

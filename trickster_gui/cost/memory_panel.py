@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from PySide6.QtCore import QRect, QRectF, Qt, Signal
 from PySide6.QtGui import (
     QColor,
+    QFont,
     QFontMetrics,
     QKeyEvent,
     QPainter,
@@ -109,14 +111,26 @@ class MemoryPanel(Part):
 
     @property
     def reason_text(self) -> str:
-        """What the reserved lines say: about the device pointed at, else about the chosen one."""
+        """What the reserved lines say: about the device pointed at, else about the chosen one.
+
+        The title gives way first where all of it would not fit, then the sentence that repeats
+        the composition above.
+        """
         chosen = next((row for row in self.rows if row.selected), None)
         row = self._pointed or chosen
         if row is None:
             return "Choose a device to see what limits it."
         if row.fit is None:
             return row.device.title
-        return f"{row.device.title}: {capacity_text(row.device)}. {row.fit.reason}"
+        capacity, reason = capacity_text(row.device), row.fit.reason
+        full = f"{row.device.title}: {capacity}. {reason}"
+        shorter = f"{capacity}. {reason}"
+        shortest = f"{capacity}. {reason.partition('. ')[2] or reason}"
+        return next((text for text in (full, shorter) if self._fits(text)), shortest)
+
+    def _fits(self, text: str) -> bool:
+        font, area = self.look.small, self._reason
+        return _wrapped_height(font, ink.unbroken(text), area.width()) <= area.height()
 
     @property
     def peak_text(self) -> str:
@@ -124,7 +138,7 @@ class MemoryPanel(Part):
         if self._memory is None:
             return ""
         chip = " a chip" if self._per_chip else ""
-        return f"{binary_bytes(self._memory.peak_bytes)}{chip} · {self._memory.peak_phase}"
+        return f"Peak {binary_bytes(self._memory.peak_bytes)}{chip} · {self._memory.peak_phase}"
 
     def set_look(self, look: Look) -> None:
         for row in self.rows:
@@ -150,7 +164,7 @@ class MemoryPanel(Part):
     def _place_rows(self, area: QRect) -> None:
         least = self.look.line + 1
         shown = max(1, min(len(self.rows), area.height() // least))
-        height = min(self.look.line + 11, area.height() // shown)
+        height = min(2 * self.look.line, area.height() // shown)
         self._first = max(0, min(self._first, len(self.rows) - shown))
         for index, row in enumerate(self.rows):
             at = index - self._first
@@ -222,7 +236,7 @@ class MemoryPanel(Part):
         value = ink.width_of(look.small, "1,023 MiB") + 18
         names = [ink.width_of(look.small, KIND_NAMES[kind]) for kind in KINDS]
         widths = [max(names[column::columns]) + value for column in range(columns)]
-        gap = max(0, (self.width() - sum(widths)) // max(1, columns - 1))
+        gap = max(0, min(32, (self.width() - sum(widths)) // max(1, columns - 1)))
         lefts = [sum(widths[:column]) + column * gap for column in range(columns)]
         return [
             QRect(
@@ -268,3 +282,9 @@ class MemoryPanel(Part):
         focused = next((other for other in self.rows if other.hasFocus()), None)
         self._pointed = row if on else focused
         self.update(self._reason)
+
+
+@lru_cache(maxsize=64)
+def _wrapped_height(font: QFont, text: str, width: int) -> int:
+    flags = ink.Align.AlignTop.value | Qt.TextFlag.TextWordWrap.value
+    return QFontMetrics(font).boundingRect(QRect(0, 0, width, 10_000), flags, text).height()

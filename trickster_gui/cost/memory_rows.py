@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from PySide6.QtCore import QPointF, QRect, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QWidget
@@ -34,7 +36,8 @@ class DeviceRow(Row):
         self.fit: Fit | None = None
         self._memory: TrainingMemory | None = None
         self.selected = False
-        self.setToolTip(source_text(device))
+        self._source = source_text(device)
+        self.setToolTip(self._source)
 
     def show_fit(self, fit: Fit, memory: TrainingMemory) -> None:
         """Show how much of the device a training step needs."""
@@ -52,7 +55,7 @@ class DeviceRow(Row):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter, look, fit = self.begin(), self.look, self.fit
-        columns = Columns.of(self.rect(), look)
+        columns = Columns.of(self.width(), self.height(), look)
         if self.selected:
             tint = look.colour("accent")
             tint.setAlphaF(0.13)
@@ -72,7 +75,7 @@ class DeviceRow(Row):
 
     def _paint_bar(self, painter: QPainter, area: QRect, fit: Fit, memory: TrainingMemory) -> None:
         look = self.look
-        height = min(12, self.height() - 6)
+        height = min(16, max(self.height() - 8, 10))
         track = QRectF(area.left(), area.center().y() - height / 2 + 0.5, area.width(), height)
         line = track.right() - OVERFLOW
         inside = QRectF(track.left(), track.top(), line - track.left(), height)
@@ -93,7 +96,8 @@ class DeviceRow(Row):
     def _paint_verdict(self, painter: QPainter, columns: Columns, fit: Fit) -> None:
         look = self.look
         colour = ink.verdict_colour(look, fit.verdict)
-        chip = QRectF(columns.chip).adjusted(0, 1, 0, -1)
+        spare = max(0, columns.chip.height() - look.line - 4) / 2
+        chip = QRectF(columns.chip).adjusted(0, 1 + spare, 0, -1 - spare)
         chip.setWidth(ink.width_of(look.small, fit.verdict) + 26)
         back = ink.mixed(look.colour("surface"), colour, 0.13)
         ink.rounded(painter, chip, back, chip.height() / 2)
@@ -109,7 +113,9 @@ class DeviceRow(Row):
             return
         chosen = ", chosen" if self.selected else ""
         self.setAccessibleName(f"{self.device.title}{chosen}: {fit.verdict}, {margin_text(fit)}")
-        self.setAccessibleDescription(f"{fit.reason} {source_text(self.device)}")
+        words = f"{fit.reason}\n\n{self._source}"
+        self.setAccessibleDescription(words)
+        self.setToolTip(words)
 
 
 class Columns:
@@ -122,11 +128,12 @@ class Columns:
         self.chip, self.margin = chip, margin
 
     @classmethod
-    def of(cls, row: QRect, look: Look) -> Columns:
+    @lru_cache(maxsize=64)
+    def of(cls, row_width: int, row_height: int, look: Look) -> Columns:
         """Columns for a row; a capacity column only where there is room for it."""
         font = look.small
-        area = row.adjusted(8, 0, -4, 0)
-        wide = row.width() > 36 * look.line
+        area = QRect(8, 0, row_width - 12, row_height)
+        wide = row_width > 36 * look.line
         name = ink.width_of(font, "Galaxy × 32") + 2
         margin = ink.width_of(font, "+00.0 GiB free")
         chip = ink.width_of(font, "does not fit") + 26

@@ -141,8 +141,8 @@ class ParametersPanel(Part):
         line = self.look.line
         title = line + 8
         shown = max(1, len(self.donut.ring.slices))
-        table = max(line, min(line + 8, (self.height() - title) * 46 // 100 // shown)) * shown
-        side = max(100, min(self.height() - title - table - 6, self.width() * 52 // 100))
+        table = max(line, min(line + 8, (self.height() - title) * 42 // 100 // shown)) * shown
+        side = max(100, min(self.height() - title - table - 6, self.width() * 55 // 100))
         self.donut.setGeometry(0, title, side, side)
         self._detail = QRect(side + 12, title + 6, self.width() - side - 12, side - 8)
         top = title + side + 6
@@ -172,7 +172,7 @@ class ParametersPanel(Part):
             first = pointed and number == 0
             painter.setFont(look.bold if first else look.small)
             painter.setPen(look.colour("text" if pointed and number < 2 else "muted"))
-            used = painter.boundingRect(area, _WRAPPED, text)
+            used = painter.boundingRect(area, _WRAPPED, ink.unbroken(text))
             ink.put(painter, area, text, ink.Align.AlignTop, wrap=True)
             area.setTop(used.bottom() + (4 if number != 2 else 7))
 

@@ -35,6 +35,8 @@ class Row(QAbstractButton):
         self.look = look
         self.copy_text = ""
         self.lit = False
+        # Paints all of itself: what lies below need not be painted again at each tick.
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
 
@@ -56,6 +58,7 @@ class Row(QAbstractButton):
     def begin(self) -> QPainter:
         """A painter for this row, its background and focus ring drawn."""
         painter = QPainter(self)
+        painter.fillRect(self.rect(), self.look.colour("surface"))
         if self.lit or self.underMouse():
             ink.rounded(painter, QRectF(self.rect()), self.look.colour("raised"), 4.0)
         if self.hasFocus():
@@ -208,7 +211,9 @@ class FigureRow(Row):
         if self.mark is not None:
             ink.colour_mark(painter, area, self.mark, self.hatched)
         painter.setPen(self.look.colour("muted"))
-        ink.put(painter, area.adjusted(15 if self.mark else 0, 0, 0, 0), self.name)
+        room = area.adjusted(15 if self.mark else 0, 0, 0, 0)
+        room.setRight(area.right() - ink.width_of(self.look.small, self.value) - 6)
+        ink.put(painter, room, ink.elided(self.look.small, self.name, room.width()))
         painter.setPen(self.look.colour("text"))
         ink.put(painter, area, self.value, ink.RIGHT)
 

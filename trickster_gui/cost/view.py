@@ -76,6 +76,11 @@ class CostView(QWidget):
         return self._cost
 
     @property
+    def busy(self) -> bool:
+        """Whether a change, or a search of what fits at most, is still to come."""
+        return self._tick.isActive() or self._calm.isActive()
+
+    @property
     def device(self) -> Device | None:
         """The device whose limits and time are shown."""
         if self._wanted is not None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import QPoint, QRect, QRectF, Qt, Signal
-from PySide6.QtGui import QPainter, QPaintEvent, QShowEvent
+from PySide6.QtGui import QFocusEvent, QKeyEvent, QPainter, QPaintEvent, QShowEvent
 from PySide6.QtWidgets import QWidget
 
 from engine.cost.evaluation import evaluate
@@ -75,7 +75,7 @@ class WhatIf(Part):
 
     def __init__(self, look: Look, home: QWidget) -> None:
         super().__init__(look, home)
-        self._home = home
+        self._floating = False
         self._rows: tuple[Doubling, ...] = ()
         self.hide()
         self.setAccessibleName("What if the design were twice as big")
@@ -96,26 +96,48 @@ class WhatIf(Part):
         """Height of the table, in pixels."""
         return 5 * (self.look.line + 2) + 4
 
+    @property
+    def floating(self) -> bool:
+        """Whether it lies over the view as a popover."""
+        return self._floating
+
     def embed(self, home: QWidget, area: QRect) -> None:
         """Show it inside the panel."""
-        if self.isWindow():
-            self.setParent(home)
+        self._float(False, home)
         self.setGeometry(area)
         self.show()
 
     def detach(self) -> None:
         """Take it out of the panel, until it is asked for."""
-        if not self.isWindow():
+        if not self._floating:
             self.hide()
 
-    def pop_up(self, corner: QPoint) -> None:
-        """Show it as a popover, its lower right corner at ``corner``; Esc and clicks close it."""
-        self.setParent(self._home, Qt.WindowType.Popup)
+    def pop_up(self, over: QWidget, corner: QPoint) -> None:
+        """Show it over a widget, its lower right corner there; Esc and other focus close it."""
+        self._float(True, over)
         width = 18 * self.look.line + 2 * _PADDING
         height = self.needed_height() + 2 * _PADDING
-        self.setGeometry(corner.x() - width, corner.y() - height - 4, width, height)
+        self.setGeometry(corner.x() - width, corner.y() - height, width, height)
         self.show()
+        self.raise_()
         self.setFocus(Qt.FocusReason.PopupFocusReason)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if self._floating and event.key() == Qt.Key.Key_Escape:
+            self.hide()
+        else:
+            super().keyPressEvent(event)
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        super().focusOutEvent(event)
+        if self._floating:
+            self.hide()
+
+    def _float(self, floating: bool, parent: QWidget) -> None:
+        self._floating = floating
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus if floating else Qt.FocusPolicy.NoFocus)
+        if self.parent() is not parent:
+            self.setParent(parent)
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
@@ -124,7 +146,7 @@ class WhatIf(Part):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter, look = QPainter(self), self.look
         area = self.rect()
-        if self.isWindow():
+        if self._floating:
             painter.fillRect(area, look.colour("surface"))
             painter.setPen(look.colour("border"))
             painter.drawRect(area.adjusted(0, 0, -1, -1))
