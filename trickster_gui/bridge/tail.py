@@ -31,7 +31,7 @@ class EventTail:
         Raises OSError where the file is there and cannot be looked at.
         """
         try:
-            status = os.stat(self.path)
+            status = self.path.stat()
         except (FileNotFoundError, NotADirectoryError):
             return False
         identity = (status.st_dev, status.st_ino)

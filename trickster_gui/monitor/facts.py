@@ -1,0 +1,84 @@
+"""The line of figures above the chart: captions above values, in places that do not move."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from trickster_gui.controls import fonts
+from trickster_gui.theme import ThemeSource
+
+
+class Facts(QWidget):
+    """Figures side by side. ``widths`` are the relative widths of their places.
+
+    A value may have a second, quieter part: what was predicted, beside what was measured.
+    """
+
+    def __init__(
+        self,
+        themes: ThemeSource,
+        captions: dict[str, tuple[str, int]],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._themes = themes
+        self._captions = captions
+        self._values = dict.fromkeys(captions, ("–", ""))
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        themes.changed.connect(self.update)
+
+    def show_fact(self, key: str, value: str, beside: str = "") -> None:
+        """Change one figure."""
+        if self._values[key] != (value, beside):
+            self._values[key] = (value, beside)
+            words = [
+                f"{self._captions[k][0]} {' '.join(v).strip()}" for k, v in self._values.items()
+            ]
+            self.setAccessibleName(", ".join(words))
+            self.setToolTip("\n".join(words))
+            self.update()
+
+    def fact(self, key: str) -> str:
+        """What one figure says."""
+        return " ".join(self._values[key]).strip()
+
+    def sizeHint(self) -> QSize:
+        small, base = QFontMetrics(fonts.small()), QFontMetrics(fonts.base(600))
+        return QSize(400, small.height() + base.height())
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(200, self.sizeHint().height())
+
+    def places(self) -> dict[str, QRectF]:
+        """Where each figure is painted."""
+        total = sum(weight for _, weight in self._captions.values())
+        x, result = 0.0, {}
+        for key, (_, weight) in self._captions.items():
+            width = self.width() * weight / total
+            result[key] = QRectF(x, 0, width - 10, self.height())
+            x += width
+        return result
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        theme = self._themes.current
+        small, strong = QFontMetrics(fonts.small()), fonts.base(600)
+        for key, place in self.places().items():
+            painter.setFont(fonts.small())
+            painter.setPen(QColor(theme.muted))
+            top = QRectF(place.left(), 0, place.width(), small.height())
+            painter.drawText(top, Qt.AlignmentFlag.AlignLeft, self._captions[key][0])
+            value, beside = self._values[key]
+            below = QRectF(place.left(), small.height(), place.width(), self.height())
+            painter.setFont(strong)
+            painter.setPen(QColor(theme.text))
+            painter.drawText(below, Qt.AlignmentFlag.AlignLeft, value)
+            if beside:
+                used = QFontMetrics(strong).horizontalAdvance(value) + 6
+                rest = below.adjusted(used, 1, 0, 0)
+                painter.setFont(fonts.small())
+                painter.setPen(QColor(theme.muted))
+                shown = small.elidedText(beside, Qt.TextElideMode.ElideRight, int(rest.width()))
+                painter.drawText(rest, Qt.AlignmentFlag.AlignLeft, shown)

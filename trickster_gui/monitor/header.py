@@ -1,0 +1,216 @@
+"""The line of buttons and the state of the run in words."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QRectF, Qt, Signal
+from PySide6.QtGui import QAction, QColor, QPainter, QPaintEvent
+from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QSizePolicy, QWidget
+
+from trickster_gui.bridge import RunState
+from trickster_gui.controls import fonts
+from trickster_gui.controls.text import Text
+from trickster_gui.theme import ThemeSource
+
+STATE_WORDS: dict[RunState, str] = {
+    "none": "No run yet",
+    "preparing": "Preparing",
+    "running": "Training",
+    "paused": "Paused",
+    "finished": "Finished",
+    "failed": "Failed",
+    "interrupted": "Interrupted",
+}
+_STATE_ROLES: dict[RunState, str] = {
+    "none": "faint",
+    "preparing": "accent",
+    "running": "accent",
+    "paused": "warning",
+    "finished": "success",
+    "failed": "danger",
+    "interrupted": "danger",
+}
+_ENDED: tuple[RunState, ...] = ("finished", "failed", "interrupted")
+
+
+class StateMark(QWidget):
+    """A disc while the run lives, a ring when it has ended, a bar pair when it is paused."""
+
+    def __init__(self, themes: ThemeSource, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._themes = themes
+        self._state: RunState = "none"
+        self.setFixedSize(12, 16)
+        themes.changed.connect(self.update)
+
+    def show_state(self, state: RunState) -> None:
+        """Show this state."""
+        self._state = state
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        colour = QColor(getattr(self._themes.current, _STATE_ROLES[self._state]))
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(colour)
+        if self._state == "paused":
+            painter.drawRect(QRectF(2, 4, 3, 8))
+            painter.drawRect(QRectF(7, 4, 3, 8))
+        elif self._state in ("preparing", "running"):
+            painter.drawEllipse(QRectF(2, 4, 8, 8))
+        else:
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(colour)
+            painter.drawEllipse(QRectF(2.5, 4.5, 7, 7))
+
+
+class Header(QWidget):
+    """Buttons of a run. It only says what was pressed; the view decides what that means.
+
+    ``continue_asked`` carries the number of further steps.
+    """
+
+    train_asked = Signal()
+    pause_asked = Signal()
+    resume_asked = Signal()
+    stop_asked = Signal()
+    kill_asked = Signal()
+    continue_asked = Signal(int)
+
+    def __init__(self, themes: ThemeSource, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._state: RunState = "none"
+        self._refusal = ""
+        self._stopping = False
+        self._more_steps = 1_000
+        self._can_continue = False
+        self.train = self._button("Train", "Start training this design (Ctrl+Return)")
+        self.train.setProperty("primary", True)
+        self.train.setFont(fonts.base(600))
+        self.train.setShortcut("Ctrl+Return")
+        self.train.clicked.connect(self.train_asked)
+        self.pause = self._button("Pause", "Save, and wait; a paused run keeps its memory")
+        self.pause.clicked.connect(self._pause_clicked)
+        self.stop = self._button("Stop", "Save, and end the run; it can be continued later")
+        self.stop.clicked.connect(self._stop_clicked)
+        self.more = self._button("Continue", "Train this very run for longer")
+        self.more_menu = QMenu(self)
+        self.more.setMenu(self.more_menu)
+        self.mark = StateMark(themes, self)
+        self.state_text = Text(themes, fonts.base(600), "text", reserve="Interrupted")
+        self.detail = Text(themes, fonts.base(), "muted")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(6)
+        for widget in (self.train, self.pause, self.stop, self.more):
+            row.addWidget(widget)
+        row.addSpacing(8)
+        row.addWidget(self.mark)
+        row.addWidget(self.state_text)
+        row.addWidget(self.detail, 1)
+        for widths, button in (
+            (("Train", "Train again"), self.train),
+            (("Pause", "Resume", "Go on"), self.pause),
+            (("Stop", "Stopping…", "End it now"), self.stop),
+        ):
+            _reserve(button, widths)
+        self._update()
+
+    def _button(self, text: str, tip: str) -> QPushButton:
+        button = QPushButton(text, self)
+        button.setFont(fonts.base())
+        button.setToolTip(tip)
+        button.setAccessibleName(text)
+        button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        return button
+
+    def show_state(self, state: RunState, detail: str) -> None:
+        """Show how the run stands; ``detail`` is said beside it."""
+        if state != self._state:
+            self._stopping = False
+            self._state = state
+        self.mark.show_state(state)
+        self.state_text.setText(STATE_WORDS[state])
+        self.state_text.setAccessibleName(STATE_WORDS[state])
+        self.detail.setText(detail)
+        self.detail.setToolTip(detail if self.detail.is_elided() else "")
+        self._update()
+
+    def set_refusal(self, reason: str) -> None:
+        """Why the design cannot be trained now; empty: it can."""
+        if reason != self._refusal:
+            self._refusal = reason
+            self._update()
+
+    def set_more_steps(self, steps: int, possible: bool) -> None:
+        """How many steps the run was planned for: what continuing offers first."""
+        if (steps, possible) != (self._more_steps, self._can_continue):
+            self._more_steps, self._can_continue = steps, possible
+            self._fill_more()
+            self._update()
+
+    def allow_kill(self) -> None:
+        """The worker has not obeyed for a while: offer to end it."""
+        if self._stopping:
+            self.stop.setText("End it now")
+            self.stop.setToolTip("End the process; what came after its last checkpoint is lost")
+            self.stop.setEnabled(True)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a stop has been asked for and not been obeyed yet."""
+        return self._stopping
+
+    def _fill_more(self) -> None:
+        self.more_menu.clear()
+        for steps in dict.fromkeys((self._more_steps, 500, 1_000, 5_000, 20_000)):
+            action = QAction(f"+{steps:,} steps", self.more_menu)
+            action.triggered.connect(lambda _=False, steps=steps: self.continue_asked.emit(steps))
+            self.more_menu.addAction(action)
+
+    def _update(self) -> None:
+        state = self._state
+        live = state in ("preparing", "running", "paused")
+        self.train.setText("Train again" if state in _ENDED else "Train")
+        self.train.setAccessibleName(self.train.text())
+        self.train.setEnabled(not live and not self._refusal)
+        self.train.setToolTip(self._refusal or "Start training this design (Ctrl+Return)")
+        interrupted = state in ("interrupted", "failed") and self._can_continue
+        label = "Resume" if interrupted else "Go on" if state == "paused" else "Pause"
+        self.pause.setText(label)
+        self.pause.setAccessibleName(label)
+        self.pause.setEnabled(
+            interrupted or (state in ("running", "paused") and not self._stopping)
+        )
+        if not self._stopping:
+            self.stop.setText("Stop")
+            self.stop.setToolTip("Save, and end the run; it can be continued later")
+            self.stop.setEnabled(live)
+        self.more.setVisible(state == "finished" and self._can_continue)
+
+    def _pause_clicked(self) -> None:
+        if self._state == "running":
+            self.pause_asked.emit()
+        else:
+            self.resume_asked.emit()
+
+    def _stop_clicked(self) -> None:
+        if self._stopping:
+            self.kill_asked.emit()
+            return
+        self._stopping = True
+        self.stop.setText("Stopping…")
+        self.stop.setEnabled(False)
+        self._update()
+        self.stop_asked.emit()
+
+
+def _reserve(button: QPushButton, texts: tuple[str, ...]) -> None:
+    """Make the button as wide as the widest of its texts, so that nothing moves."""
+    before = button.text()
+    widest = 0
+    for text in texts:
+        button.setText(text)
+        widest = max(widest, button.sizeHint().width())
+    button.setText(before)
+    button.setMinimumWidth(widest)

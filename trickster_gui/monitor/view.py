@@ -1,0 +1,411 @@
+"""MonitorView: trains the design, and shows the run while it goes on and after."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from PySide6.QtCore import QBuffer, QIODevice, Qt, QTimer, Signal
+from PySide6.QtGui import QHideEvent, QShowEvent
+from PySide6.QtWidgets import (
+    QFileDialog,
+    QFrame,
+    QHBoxLayout,
+    QSplitter,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from engine import words
+from engine.events import Event, Warned
+from trickster_gui.bridge import RunBridge, RunState, Watched
+from trickster_gui.controls import fonts
+from trickster_gui.controls.text import Text
+from trickster_gui.document import Document
+from trickster_gui.monitor import readings
+from trickster_gui.monitor.chart_panel import ChartPanel
+from trickster_gui.monitor.empty_state import EmptyState
+from trickster_gui.monitor.export import snapshot, write_bytes, write_points
+from trickster_gui.monitor.facts import Facts
+from trickster_gui.monitor.header import Header
+from trickster_gui.monitor.history import History
+from trickster_gui.monitor.progress import ProgressLine
+from trickster_gui.monitor.sample_view import SampleView
+from trickster_gui.monitor.verdicts import broken_numbers, rising_validation
+from trickster_gui.theme import Theme, ThemeSource
+
+_REFRESH_MS = 250
+_KILL_AFTER_S = 15.0
+_FACTS = {
+    "step": ("Step", 12),
+    "elapsed": ("Trained for", 9),
+    "left": ("Time left", 9),
+    "memory": ("Memory · predicted", 15),
+    "speed": ("Tokens per second · predicted", 17),
+    "tokens": ("Tokens seen", 9),
+    "epoch": ("Epoch", 6),
+}
+_PROGRESS_ROLES: dict[RunState, str] = {
+    "finished": "success", "failed": "danger", "interrupted": "danger", "paused": "warning",
+}  # fmt: skip
+_SUFFIXES = {"csv": "CSV (*.csv)", "jsonl": "JSON lines (*.jsonl)",
+             "png": "PNG (*.png)", "svg": "SVG (*.svg)"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What the line below the figures says, in the colour ``role`` of the theme."""
+
+    role: str
+    text: str
+
+
+class MonitorView(QWidget):
+    """The Train part of the window.
+
+    ``message`` carries severity, text, the words of a button (may be empty) and what it does
+    (may be None): the arguments of Messages.post.
+    """
+
+    message = Signal(str, str, str, object)
+
+    def __init__(
+        self, document: Document, themes: ThemeSource, bridge: RunBridge,
+        parent: QWidget | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(parent)
+        self._document, self._themes, self._bridge = document, themes, bridge
+        self._estimate = ""
+        self._device_problem = ""
+        self._problem: _Said | None = None
+        self._loading: float | None = None
+        self._stop_asked_at = 0.0
+        self._watched: Watched | None = None
+        self.history = History()
+        self.setObjectName("monitor")
+        self._make()
+        self._arrange()
+        self._connect()
+        self._timer = QTimer(self)
+        self._timer.setInterval(_REFRESH_MS)
+        self._timer.timeout.connect(self.refresh)
+        self._design_changed()
+        self._restyle(themes.current)
+        self._state_changed(bridge.state)
+
+    # Making
+
+    def _make(self) -> None:
+        self.header = Header(self._themes, self)
+        self.progress = ProgressLine(self._themes, self)
+        self.facts = Facts(self._themes, _FACTS, self)
+        self.strip = Text(self._themes, fonts.small(), "muted")
+        self.empty = EmptyState(self._themes, self)
+        self.empty_button = self.empty.button
+        self.chart = ChartPanel(self._themes, self)
+        self.samples = SampleView(self._themes, self)
+        self.stack = QStackedWidget(self)
+        self.stack.addWidget(self.empty)
+        self.stack.addWidget(self.chart)
+
+    def _arrange(self) -> None:
+        self.card = QFrame(self)
+        self.card.setObjectName("monitorCard")
+        self.splitter = QSplitter(Qt.Orientation.Horizontal, self)
+        self.splitter.setChildrenCollapsible(False)
+        self.splitter.setHandleWidth(9)
+        self.splitter.addWidget(self.stack)
+        self.splitter.addWidget(self.samples)
+        self.splitter.setStretchFactor(0, 7)
+        self.splitter.setStretchFactor(1, 3)
+        self.splitter.setSizes([640, 290])
+        inside = QVBoxLayout(self.card)
+        inside.setContentsMargins(12, 8, 12, 8)
+        inside.setSpacing(4)
+        for widget in (self.header, self.progress, self.facts, self.strip):
+            inside.addWidget(widget)
+        inside.addWidget(self.splitter, 1)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.card)
+
+    def _connect(self) -> None:
+        bridge, header = self._bridge, self.header
+        bridge.watching.connect(self._watch)
+        bridge.events.connect(self._take_in)
+        bridge.restarted.connect(self._forget_events)
+        bridge.state_changed.connect(self._state_changed)
+        bridge.problem.connect(self._show_problem)
+        bridge.notice.connect(lambda text: self.message.emit("info", text, "", None))
+        bridge.loading.connect(self._show_loading)
+        header.train_asked.connect(self.train)
+        header.pause_asked.connect(bridge.pause)
+        header.resume_asked.connect(self._resume)
+        header.stop_asked.connect(self._stop)
+        header.kill_asked.connect(bridge.kill)
+        header.continue_asked.connect(self._continue)
+        self.empty_button.clicked.connect(self.train)
+        self.samples.sample_asked.connect(bridge.sample)
+        self.chart.export_asked.connect(self._ask_export)
+        self._document.changed.connect(self._design_changed)
+        self._themes.changed.connect(self._restyle)
+
+    def _restyle(self, theme: Theme) -> None:
+        self.card.setStyleSheet(
+            f"#monitorCard {{ background: {theme.surface}; border: 1px solid {theme.border}; "
+            f"border-radius: 8px; }}"
+            f"#monitorCard QSplitter::handle {{ background: transparent; }}"
+            f'#monitorCard QPushButton[primary="true"]:disabled {{ background: {theme.raised}; '
+            f"color: {theme.faint}; border-color: {theme.border}; }}"
+        )
+
+    # What the window feeds
+
+    def set_estimate(self, text: str) -> None:
+        """What a run of this design is predicted to take, such as "about 3 min, 39 MiB"."""
+        if text != self._estimate:
+            self._estimate = text
+            self.refresh()
+
+    def set_device_problem(self, text: str) -> None:
+        """Why the chosen device cannot train and what to do; empty: it can."""
+        if text != self._device_problem:
+            self._device_problem = text
+            self._design_changed()
+
+    def refusal(self) -> str:
+        """Why the design cannot be trained now; empty: it can."""
+        problems = self._document.problems()
+        if problems:
+            rest = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
+            return f"Cannot train yet: {problems[0]}{rest}"
+        return self._device_problem
+
+    def _design_changed(self, *_: object) -> None:
+        reason = self.refusal()
+        self.header.set_refusal(reason)
+        self.empty_button.setEnabled(not reason)
+        self.empty_button.setToolTip(reason)
+        self.empty.set_vocabulary(self._document.model.vocab_size)
+        self.refresh()
+
+    # Hands
+
+    def train(self) -> None:
+        """Start a run of the design as it is now, where it can be trained."""
+        if self.refusal() or self._bridge.alive:
+            return
+        design = self._document.design
+        self._bridge.start(design.model, design.run, design.title)
+
+    def _stop(self) -> None:
+        self._stop_asked_at = time.monotonic()
+        self._bridge.stop()
+
+    def _resume(self) -> None:
+        if self._bridge.state == "paused":
+            self._bridge.resume_now()
+        elif self._watched is not None:
+            self._bridge.resume(self._watched.path)
+
+    def _continue(self, steps: int) -> None:
+        if self._watched is not None:
+            self._bridge.resume(self._watched.path, max(self.history.step, 0) + steps)
+
+    # What the bridge says
+
+    def _watch(self, watched: Watched) -> None:
+        again = self._watched is not None and self._watched.path == watched.path
+        self._watched = watched
+        if not again:
+            self.header.set_more_steps(watched.run.steps, possible=True)
+        self._problem = None
+        self._forget_events()
+
+    def _forget_events(self) -> None:
+        self.history = History()
+        self.chart.show_history(self.history)
+        self.samples.show_samples(self.history.samples)
+        self.refresh()
+
+    def _take_in(self, batch: tuple[Event, ...]) -> None:
+        self.history.add(batch)
+        if self._loading is None:
+            for event in batch:
+                if isinstance(event, Warned):
+                    self.message.emit("warning", event.message, "", None)
+        if self.stack.currentWidget() is self.empty:
+            self.refresh()
+
+    def _state_changed(self, state: RunState) -> None:
+        if state in ("preparing", "running"):
+            self._problem = None
+        self.samples.set_worker_alive(state in ("running", "paused"))
+        self.chart.set_ended(state in ("finished", "failed", "interrupted"))
+        self.refresh()
+
+    def _show_problem(self, title: str, text: str) -> None:
+        self._problem = _Said("danger", f"{title}: {text.splitlines()[0] if text else ''}")
+        interrupted = title == "Training was interrupted" and self._watched is not None
+        action: Callable[[], None] | None = self._resume if interrupted else None
+        words_of_action = "Resume" if interrupted else ""
+        self.message.emit("error", f"{title}: {text}", words_of_action, action)
+        self.refresh()
+
+    def _show_loading(self, fraction: float) -> None:
+        self._loading = fraction if fraction < 1.0 else None
+        self.refresh()
+
+    # Showing
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._timer.start()
+        self.refresh()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self._timer.stop()
+
+    def refresh(self) -> None:
+        """Show everything but the chart as it is now; cheap, and without effect while hidden."""
+        state = self._bridge.state
+        self.header.show_state(state, self._detail(state))
+        if not self.isVisible():
+            return
+        self._choose_page(state)
+        self._show_facts(state)
+        said = self._said(state)
+        self.strip.set_role(said.role)
+        self.strip.setText(said.text)
+        self.strip.setAccessibleName(said.text)
+        self.strip.setToolTip(said.text)
+        self.samples.refresh()
+        waited = time.monotonic() - self._stop_asked_at
+        if self.header.stopping and self._stop_asked_at and waited > _KILL_AFTER_S:
+            self.header.allow_kill()
+
+    def _choose_page(self, state: RunState) -> None:
+        drawn = bool(self.history.segments)
+        self.stack.setCurrentWidget(self.chart if drawn else self.empty)
+        self.empty_button.setVisible(state not in ("preparing", "running", "paused"))
+        if drawn:
+            return
+        if state in ("preparing", "running"):
+            known = self.history.preparing
+            if known is None:
+                self.empty.show_busy("Starting the training process…", None)
+            else:
+                self.empty.show_busy(known.message, known.fraction)
+        else:
+            self.empty.show_waiting()
+
+    def _detail(self, state: RunState) -> str:
+        if state == "none" or self._watched is None:
+            return ""
+        started = self.history.started
+        place = f" on {started.device}, {started.precision}" if started is not None else ""
+        ending = ""
+        if state == "finished" and self.history.finished is not None:
+            ending = {"completed": "", "stopped": " · stopped by you",
+                      "early-stopping": " · stopped early: no better validation"}[
+                          self.history.finished.reason]  # fmt: skip
+        return f"{self._watched.title}{place}{ending}"
+
+    def _show_facts(self, state: RunState) -> None:
+        history, show = self.history, self.facts.show_fact
+        total, step = history.total_steps, history.step
+        show("step", f"{step:,}" if history.segments else readings.UNKNOWN,
+             "" if total is None else f"/ {total:,}")  # fmt: skip
+        self.progress.show_fraction(step / total if total else 0.0,
+                                    _PROGRESS_ROLES.get(state, "accent"))  # fmt: skip
+        live = state in ("running", "paused")
+        now = time.time() if state == "running" else history.last_time()
+        known = bool(history.segments)
+        show("elapsed", readings.duration(history.elapsed_s(now) if known else None))
+        show("left", readings.duration(history.remaining_s() if live else None))
+        predicted = {} if history.started is None else history.started.predicted
+        peak = predicted.get("peak_bytes")
+        show("memory", readings.memory(history.memory_bytes()),
+             "" if peak is None else f"· {readings.memory(peak)}")  # fmt: skip
+        speed = history.tokens_per_s()
+        show("speed", readings.UNKNOWN if speed is None else words.short_count(speed),
+             self._predicted_speed())  # fmt: skip
+        last = history.last_step
+        show("tokens", readings.UNKNOWN if last is None else words.short_count(last.tokens))
+        epoch = history.epoch()
+        show("epoch", readings.UNKNOWN if epoch is None else f"{epoch:.2f}")
+
+    def _predicted_speed(self) -> str:
+        started = self.history.started
+        seconds = 0.0 if started is None else started.predicted.get("step_s", 0.0)
+        if started is None or not seconds > 0.0:
+            return ""
+        return f"· {words.short_count(started.tokens_per_step / seconds)}"
+
+    def _said(self, state: RunState) -> _Said:
+        """The most important thing to say now."""
+        if self._loading is not None:
+            return _Said("muted", f"Reading the record of this run: {self._loading:.0%}")
+        history = self.history
+        if history.failed is not None and state == "failed":
+            advice = f" {history.failed.advice}" if history.failed.advice else ""
+            return _Said("danger", history.failed.message + advice)
+        if self._problem is not None:
+            return self._problem
+        verdict = broken_numbers(history) or rising_validation(history)
+        if verdict:
+            return _Said("warning", verdict)
+        live = state in ("preparing", "running", "paused")
+        if not live and self.refusal():
+            return _Said("warning", self.refusal())
+        if history.warnings and live:
+            return _Said("warning", history.warnings[-1].message)
+        if live:
+            return _Said("muted", "Closing this window does not stop the training.")
+        return _Said("muted", f"Predicted: {self._estimate}" if self._estimate else "")
+
+    # Export
+
+    def _ask_export(self, kind: str) -> None:
+        name = self._watched.path.name if self._watched is not None else "run"
+        chosen, _ = QFileDialog.getSaveFileName(self, "Export", f"{name}.{kind}", _SUFFIXES[kind])
+        if chosen:
+            self.export(Path(chosen), kind)
+
+    def export(self, path: Path, kind: str) -> None:
+        """Write all points (csv, jsonl) or the chart (png, svg) in the background."""
+        if not self.history.segments:
+            self.message.emit(
+                "warning", "There is nothing to export before the first step.", "", None
+            )
+            return
+        self._bridge.run_in_background(
+            self._export_call(path, kind),
+            lambda count: self._exported(path, kind, count),
+            lambda text: self.message.emit("error", f"Could not export: {text}", "", None),
+        )
+
+    def _export_call(self, path: Path, kind: str) -> Callable[[], object]:
+        if kind in ("csv", "jsonl"):
+            tables = snapshot(self.history)
+            return lambda: write_points(tables, path, kind)
+        if kind == "svg":
+            content = self.chart.plots.svg()
+            return lambda: write_bytes(content, path)
+        image = self.chart.plots.picture()
+
+        def write_png() -> int:
+            buffer = QBuffer()
+            buffer.open(QIODevice.OpenModeFlag.WriteOnly)
+            image.save(buffer, "PNG")  # type: ignore[call-overload]
+            return write_bytes(bytes(buffer.data().data()), path)
+
+        return write_png
+
+    def _exported(self, path: Path, kind: str, count: object) -> None:
+        what = f"{count:,} points" if kind in ("csv", "jsonl") else "The chart"
+        self.message.emit("success", f"{what} written to {path}", "", None)
