@@ -89,6 +89,21 @@ def _new_folder(title: str, now: float) -> RunDirectory:
     raise RunDirectoryError(f"{home} has too many runs of this second")
 
 
+def discard(directory: RunDirectory) -> None:
+    """Remove what ``create_run`` and a preparation that failed have made, and nothing else."""
+    files = (
+        directory.run_file, directory.events_file, directory.commands_file,
+        directory.tokenizer_file, directory.worker_file, directory.lock_file, directory.log_file,
+    )  # fmt: skip
+    for file in files:
+        file.unlink(missing_ok=True)
+    for folder in (directory.checkpoints, directory.path):
+        try:
+            folder.rmdir()
+        except OSError:  # somebody else's files are in it
+            return
+
+
 def launch(
     directory: RunDirectory,
     *,

@@ -10,18 +10,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import time
 from collections.abc import Sequence
-from types import FrameType
-from typing import TYPE_CHECKING
 
 from engine.parameter import SpecError
 from engine.run_directory import RunDirectory, RunDirectoryError, write_json
-
-if TYPE_CHECKING:
-    from engine.training.control import Control
 
 # A window next to it stays smooth; on an idle machine a nice process is as fast as any other.
 _NICENESS = 5
@@ -57,16 +51,17 @@ def _work(directory: RunDirectory, options: argparse.Namespace) -> int:
     _lower_priority()
     # torch takes seconds to import: the run's lock and process id are on record before that.
     from engine.events import Finished
+    from engine.training.control import obeying_signals
     from engine.training.session import make_control, open_run, run_session
 
     control = make_control(directory, options.from_commands)
-    obey_signals(control)
     try:
         resumption = open_run(directory, resume_step=options.resume_step, steps=options.steps)
     except (RunDirectoryError, SpecError) as error:
         print(error, file=sys.stderr)
         return 2
-    end = run_session(directory, resumption, control)
+    with obeying_signals(control):
+        end = run_session(directory, resumption, control)
     return 0 if isinstance(end, Finished) else 1
 
 
@@ -80,18 +75,6 @@ def _introduce(directory: RunDirectory) -> None:
 def _lower_priority() -> None:
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
-
-
-def obey_signals(control: Control) -> None:
-    """SIGTERM and SIGINT ask for a stop with a checkpoint; a second SIGINT interrupts at once."""
-
-    def ask(number: int, _: FrameType | None) -> None:
-        if number == signal.SIGINT:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        control.stop()
-
-    signal.signal(signal.SIGTERM, ask)
-    signal.signal(signal.SIGINT, ask)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import torch
 
 from engine.backends.cpu_threads import default_threads
 from engine.devices.host import cgroup_limit_bytes
+from engine.locations import cache_home
 from engine.parameter import SpecError
 
 _OUT_OF_MEMORY_WORDS = ("can't allocate memory", "not enough memory", "out of memory")
@@ -93,6 +94,8 @@ def open_backend(
     """
     # cuBLAS is deterministic only with a fixed workspace, which it reads once, before its start.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # Compiled code is kept: a resumed run does not compile again. Torch's own place is in /tmp.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_home() / "torch-compile"))
     chosen = _torch_device(device)
     torch.set_num_threads(threads or default_threads())
     check_precision(chosen, precision)

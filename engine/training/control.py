@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 from engine.run_directory import Request, RequestReader
 
@@ -51,3 +55,23 @@ class Control:
                 self._stop = True
             else:
                 self._queue.append(request)
+
+
+@contextmanager
+def obeying_signals(control: Control) -> Iterator[None]:
+    """Inside, SIGTERM and SIGINT ask for a stop with a checkpoint; a second SIGINT interrupts.
+
+    Only for a process's main thread. Afterwards the handlers are what they were.
+    """
+
+    def ask(number: int, _: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        control.stop()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

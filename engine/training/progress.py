@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.run_directory import RunDirectoryError
 
-class CheckpointError(Exception):
+
+class CheckpointError(RunDirectoryError):
     """A checkpoint that cannot be written or read; the message names the file and the reason."""
 
 

@@ -1,12 +1,11 @@
 """One segment of a run from beginning to end, in this process: what worker and command line share.
 
 This is the last line of defence: every error becomes a Failed event with advice, and its
-traceback goes to standard error (a worker's log.txt).
+traceback goes to the run's log.txt.
 """
 
 from __future__ import annotations
 
-import gc
 import sys
 import traceback
 from dataclasses import dataclass, replace
@@ -76,30 +75,43 @@ def run_session(
     Always returns the event that ended the segment, which is also the last in the record.
     """
     recorder = Recorder(directory, listener)
+    try:
+        end = _segment(directory, resumption, control, recorder)
+        recorder(end, durable=True)
+    finally:
+        recorder.close()
+    return end
+
+
+def _segment(
+    directory: RunDirectory, resumption: Resumption, control: Control, recorder: Recorder
+) -> Finished | Failed:
     trainer: Trainer | None = None
     try:
         recorder(Preparing("starting"))
         prepared = prepare(directory, recorder, control)
         progress = restore(prepared, directory, resumption)
-        recorder(
-            replace(prepared.started, step=progress.step, segment=resumption.segment),
-            durable=True,
-        )
+        started = replace(prepared.started, step=progress.step, segment=resumption.segment)
+        recorder(started, durable=True)
         trainer = Trainer(prepared.parts, recorder, control, progress)
-        end: Finished | Failed = trainer.run()
+        finished = trainer.run()
         remember_speed(prepared.parts, trainer.median_step_s())
     except (CancelledError, CorpusCancelledError):
-        end = Finished(resumption.step or 0, "stopped")
+        return Finished(resumption.step or 0, "stopped")
     except Exception as error:  # the last line of defence
-        traceback.print_exc(file=sys.stderr)
-        end = failure(error, trainer.progress.step if trainer else resumption.step or 0, directory)
+        _log_traceback(directory)
+        step = trainer.progress.step if trainer is not None else resumption.step or 0
+        return failure(error, step, directory)
+    return finished
+
+
+def _log_traceback(directory: RunDirectory) -> None:
+    text = traceback.format_exc()
     try:
-        recorder(end, durable=True)
-    finally:
-        recorder.close()
-        del trainer
-        gc.collect()
-    return end
+        with directory.log_file.open("a", encoding="utf-8", errors="replace") as log:
+            log.write(text)
+    except OSError:  # a full disk: whoever started this process may still read it
+        print(text, file=sys.stderr)
 
 
 def restore(prepared: Prepared, directory: RunDirectory, resumption: Resumption) -> Progress:
@@ -131,13 +143,15 @@ def failure(error: Exception, step: int, directory: RunDirectory) -> Failed:
         )
         return Failed(str(error), advice, error.step)
     if isinstance(error, SpecError):
-        return Failed(f"{error.field}: {error.message}", error.fix_text(), step)
-    if isinstance(error, (CorpusError, TokenizerError, RunDirectoryError)):
-        return Failed(str(error), "Correct that and start the run again", step)
+        fix = error.fix_text()
+        return Failed(f"{error.field}: {error.message}", f"Set {fix}" if fix else "", step)
     if isinstance(error, CheckpointError):
         return Failed(
-            str(error), "Earlier checkpoints are kept: free some disk space, then resume", step
-        )
+            str(error), "Earlier checkpoints are kept: mend the disk, or go back to one of them",
+            step,
+        )  # fmt: skip
+    if isinstance(error, (CorpusError, TokenizerError, RunDirectoryError)):
+        return Failed(str(error), "Correct that and start the run again", step)
     if is_out_of_memory(error):
         return Failed(
             "out of memory",

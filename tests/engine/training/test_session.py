@@ -26,7 +26,6 @@ from engine.events import (
 from engine.parameter import SpecError
 from engine.run_directory import Command, RunDirectory, RunDirectoryError
 from tests.engine.training.tiny import (
-    SPEC,
     assert_same_bits,
     checkpoint_tensors,
     events,
@@ -240,11 +239,12 @@ def test_a_text_that_is_too_short_says_so(tmp_path: Path) -> None:
     assert "too short" in failed.message or "sequences of 16 tokens need" in failed.message
 
 
-def test_a_text_that_is_missing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    failed = train(new_run(tmp_path, corpus="nowhere.txt"))
+def test_a_text_that_is_missing_says_so(tmp_path: Path) -> None:
+    directory = new_run(tmp_path, corpus="nowhere.txt")
+    failed = train(directory)
     assert isinstance(failed, Failed)
     assert "nowhere.txt" in failed.message
-    assert "Traceback" in capsys.readouterr().err
+    assert "Traceback" in directory.log_file.read_text()
 
 
 def test_a_card_is_refused_honestly(tmp_path: Path) -> None:

@@ -1,0 +1,42 @@
+"""``resume``: go on with a run, in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from engine.parameter import SpecError
+from engine.run_directory import RunDirectory
+from engine.run_spec import run_parameters
+
+HELP = "go on with a run from its newest checkpoint"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The run, and how far it shall go."""
+    parser.add_argument("run_dir", metavar="DIR", help="folder of the run")
+    parser.add_argument("--steps", metavar="N", help="total updates, those done included")
+    parser.add_argument("--from-step", metavar="N", help="go back to the checkpoint of this step")
+    parser.add_argument("--json", action="store_true", help="print one JSON document at the end")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train on."""
+    parameter = run_parameters()["steps"]
+    steps = None if arguments.steps is None else parameter.parse(arguments.steps)
+    start = None if arguments.from_step is None else _step(arguments.from_step)
+    directory = RunDirectory(arguments.run_dir)
+    directory.record()
+    from engine.cli.foreground import run_here
+
+    assert steps is None or isinstance(steps, int)
+    status, failed = run_here(directory, resume_step=start, steps=steps, as_json=arguments.json)
+    if failed is not None:
+        print(f"engine resume: {failed.message}. {failed.advice}".rstrip(". "), file=sys.stderr)
+    return status
+
+
+def _step(text: str) -> int:
+    if not text.isdecimal() or len(text) > 12:
+        raise SpecError("from-step", f"{text[:40]!r} is not the number of a step")
+    return int(text)

@@ -1,0 +1,100 @@
+"""``train``: learn a text with a design, in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from engine.cli.design import add_spec, changed_run
+from engine.launch import create_run, discard
+from engine.parameter import SpecError
+from engine.run_spec import RunSpec, check_run
+from engine.spec import ModelSpec, check, model_parameters
+from engine.spec_file import load_design
+
+HELP = "train a design on a text; Ctrl-C stops with a checkpoint"
+_MODEL_PREFIX = "model."
+_OPTIONS = {
+    "corpus": "corpus", "steps": "steps", "batch": "batch_size", "seq": "seq_len",
+    "lr": "learning_rate", "seed": "seed", "precision": "precision", "device": "device",
+    "compile": "compile",
+}  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """SPEC, the text, where to keep the run, and its settings."""
+    add_spec(parser)
+    parser.add_argument("--corpus", metavar="NAME|PATH", help="a text of the catalogue, or yours")
+    parser.add_argument("--run", metavar="DIR", help="folder of the run (default: a new one)")
+    parser.add_argument("--steps", metavar="N", help="updates of the weights")
+    parser.add_argument("--batch", metavar="N", help="sequences worked on at once")
+    parser.add_argument("--seq", metavar="N", help="tokens in each sequence")
+    parser.add_argument("--lr", metavar="X", help="learning rate at its peak")
+    parser.add_argument("--seed", metavar="N", help="start of all random numbers")
+    parser.add_argument("--precision", metavar="P", help="fp32, bf16-mixed or bf16")
+    parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda:0, mps or a card")
+    parser.add_argument("--compile", metavar="WHEN", help="auto, on or off")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
+        help="any setting of the run, or model.NAME=VALUE; may be given several times",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print one JSON document at the end")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Create the run and train it here."""
+    design = load_design(arguments.spec)
+    of_model = [text for text in arguments.settings if text.startswith(_MODEL_PREFIX)]
+    of_run = [text for text in arguments.settings if not text.startswith(_MODEL_PREFIX)]
+    model = check(_changed_model(design.model, of_model))
+    options = {field: getattr(arguments, option) for option, field in _OPTIONS.items()}
+    settings = changed_run(design.run, options, of_run)
+    settings = check_run(_shorter_warmup(settings, of_run), model)
+    _check_device(settings)
+    from engine.cli.foreground import run_here
+
+    directory = create_run(
+        model, settings, design.title, Path(arguments.run) if arguments.run else None
+    )
+    if not arguments.json:
+        print(f"run: {directory.path}")
+    try:
+        status, failed = run_here(directory, as_json=arguments.json)
+    except BaseException:
+        if not directory.events_file.exists():
+            discard(directory)
+        raise
+    if failed is not None:
+        discard(directory)
+        print(f"engine train: {failed.message}. {failed.advice}".rstrip(". "), file=sys.stderr)
+    return status
+
+
+def _changed_model(model: ModelSpec, settings: list[str]) -> ModelSpec:
+    """The design with ``model.NAME=VALUE`` settings; key/value heads follow the heads."""
+    known = model_parameters()
+    changes = {}
+    for setting in settings:
+        key, equals, text = setting[len(_MODEL_PREFIX) :].partition("=")
+        if key not in known or not equals:
+            raise SpecError(key[:60], "is not a parameter of a model, written model.name=value")
+        changes[key] = known[key].parse(text)
+    follows = "num_heads" in changes and model.num_kv_heads == model.num_heads
+    if follows and "num_kv_heads" not in changes:
+        changes["num_kv_heads"] = changes["num_heads"]
+    return model.replace(**changes)
+
+
+def _shorter_warmup(settings: RunSpec, typed: list[str]) -> RunSpec:
+    """A warm-up that nobody typed gives way to a short run: a tenth of it at most."""
+    if any(text.startswith("warmup_steps=") for text in typed):
+        return settings
+    return settings.replace(warmup_steps=min(settings.warmup_steps, settings.steps // 10))
+
+
+def _check_device(settings: RunSpec) -> None:
+    """Say at once, before anything is made, that a device or precision is not to be had."""
+    from engine.training.preparation import choose_backend
+
+    choose_backend(settings)
