@@ -121,6 +121,8 @@ def _llama_config(spec: ModelSpec, kind: Kind) -> dict[str, Any]:
             "attention_bias": spec.qkv_bias or spec.attention_output_bias,
             "mlp_bias": spec.mlp_bias,
         }
+    if spec.head_dim is not None:
+        own["head_dim"] = spec.head_dim
     return {
         **own,
         "hidden_size": spec.hidden_dim,
@@ -128,7 +130,6 @@ def _llama_config(spec: ModelSpec, kind: Kind) -> dict[str, Any]:
         "num_hidden_layers": spec.num_layers,
         "num_attention_heads": spec.num_heads,
         "num_key_value_heads": spec.num_kv_heads,
-        "head_dim": spec.head_size,
         "hidden_act": _LLAMA_ACTIVATIONS[spec.activation],
         "max_position_embeddings": spec.max_seq_len,
         "rms_norm_eps": spec.norm_eps,
