@@ -152,16 +152,16 @@ class MemoryPanel(Part):
         line = self.look.line
         top = 2 * line + _BAR + 4 + line * self._legend_lines() + 4
         button = line + 6
-        below = self.height() - button
+        lines = QFontMetrics(self.look.small).lineSpacing() * _REASON_LINES + 2
+        room = self.height() - top - lines - button - 12
+        y = self._place_rows(QRect(0, top, self.width(), room)) + 4
+        self._reason = QRect(0, y, self.width(), lines)
+        width = (self.width() - 8) // 2
         for index, widget in enumerate((self.batch, self.context)):
-            width = (self.width() - 8) // 2
-            widget.setGeometry(index * (width + 8), below, width, button)
-        lines = QFontMetrics(self.look.small).lineSpacing() * _REASON_LINES
-        self._reason = QRect(0, below - lines - 6, self.width(), lines + 2)
-        room = self._reason.top() - 4 - top
-        self._place_rows(QRect(0, top, self.width(), room))
+            widget.setGeometry(index * (width + 8), y + lines + 4, width, button)
 
-    def _place_rows(self, area: QRect) -> None:
+    def _place_rows(self, area: QRect) -> int:
+        """Place the rows that fit and hide the others; return the y below them."""
         least = self.look.line + 1
         shown = max(1, min(len(self.rows), area.height() // least))
         height = min(2 * self.look.line, area.height() // shown)
@@ -170,6 +170,7 @@ class MemoryPanel(Part):
             at = index - self._first
             row.setVisible(0 <= at < shown)
             row.setGeometry(0, area.top() + at * height, area.width(), height)
+        return area.top() + shown * height
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         self.place()

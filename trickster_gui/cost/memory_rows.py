@@ -64,10 +64,15 @@ class DeviceRow(Row):
             ink.rounded(painter, bar, look.colour("accent"), 1.5)
         painter.setFont(look.small)
         painter.setPen(look.colour("text"))
-        ink.put(painter, columns.name, short_name(self.device))
+        name = short_name(self.device)
+        ink.put(painter, columns.name, name)
+        if self.device.chips > 1:
+            painter.setPen(look.colour("muted"))
+            after = columns.name.adjusted(ink.width_of(look.small, name) + 3, 0, 0, 0)
+            ink.put(painter, after, "/ chip")
         if columns.capacity.width():
             painter.setPen(look.colour("muted"))
-            ink.put(painter, columns.capacity, capacity_text(self.device), ink.RIGHT)
+            ink.put(painter, columns.capacity, _memory_text(self.device), ink.RIGHT)
         if fit is None or self._memory is None:
             return
         self._paint_bar(painter, columns.bar, fit, self._memory)
@@ -134,10 +139,10 @@ class Columns:
         font = look.small
         area = QRect(8, 0, row_width - 12, row_height)
         wide = row_width > 36 * look.line
-        name = ink.width_of(font, "Galaxy × 32") + 2
+        name = ink.width_of(font, "GPU 10 / chip") + 3
         margin = ink.width_of(font, "+00.0 GiB free")
         chip = ink.width_of(font, "does not fit") + 26
-        capacity = ink.width_of(font, "12.0 GiB a chip") + 8 if wide else 0
+        capacity = ink.width_of(font, "not published") + 8 if wide else 0
         right = area.right() + 1
         top, height = area.top(), area.height()
         bar_left = area.left() + name + capacity + (10 if wide else 4)
@@ -186,19 +191,23 @@ def _zigzag(painter: QPainter, track: QRectF, x: float, look: Look) -> None:
 
 
 def short_name(device: Device) -> str:
-    """What a row calls the device; chips of several follow: ``n300 × 2``."""
+    """What a row calls the device: n300, This CPU, GPU 0."""
     names = {"cpu": "This CPU", "mps": "Apple GPU", "galaxy": "Galaxy", "t3k": "T3K"}
     name = names.get(device.name, device.name)
     if device.kind == "cuda":
         name = f"GPU {device.name.partition(':')[2]}"
-    return f"{name} × {device.chips}" if device.chips > 1 else name
+    return name
 
 
 def capacity_text(device: Device) -> str:
     """Memory of one chip: ``12.0 GiB a chip``."""
-    if device.chip_memory_bytes is None:
-        return _NOT_PUBLISHED
-    return binary_bytes(device.chip_memory_bytes) + (" a chip" if device.chips > 1 else "")
+    several = device.chips > 1 and device.chip_memory_bytes is not None
+    return _memory_text(device) + (" a chip" if several else "")
+
+
+def _memory_text(device: Device) -> str:
+    memory = device.chip_memory_bytes
+    return _NOT_PUBLISHED if memory is None else binary_bytes(memory)
 
 
 def margin_text(fit: Fit) -> str:

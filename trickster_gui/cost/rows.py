@@ -35,8 +35,6 @@ class Row(QAbstractButton):
         self.look = look
         self.copy_text = ""
         self.lit = False
-        # Paints all of itself: what lies below need not be painted again at each tick.
-        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
 
@@ -58,7 +56,6 @@ class Row(QAbstractButton):
     def begin(self) -> QPainter:
         """A painter for this row, its background and focus ring drawn."""
         painter = QPainter(self)
-        painter.fillRect(self.rect(), self.look.colour("surface"))
         if self.lit or self.underMouse():
             ink.rounded(painter, QRectF(self.rect()), self.look.colour("raised"), 4.0)
         if self.hasFocus():

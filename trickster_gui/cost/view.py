@@ -133,10 +133,13 @@ class CostView(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter, look = QPainter(self), self._look
-        box = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
-        ink.rounded(painter, box, look.colour("surface"), 8.0)
-        painter.setPen(look.colour("border"))
-        painter.drawRoundedRect(box, 8.0, 8.0)
+        if self.rect().adjusted(8, 8, -8, -8).contains(event.rect()):
+            painter.fillRect(event.rect(), look.colour("surface"))  # no corner is in it
+        else:
+            box = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
+            ink.rounded(painter, box, look.colour("surface"), 8.0)
+            painter.setPen(look.colour("border"))
+            painter.drawRoundedRect(box, 8.0, 8.0)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
         painter.setPen(look.colour("grid"))
         for panel in (self.memory, self.compute):
@@ -236,9 +239,7 @@ class CostView(QWidget):
 
     def _larger(self) -> int:
         """Pixels that the fonts gain on big screens."""
-        if self.width() >= 1_900 and self.height() >= 600:
-            return 3
-        return 1 if self.width() >= 1_280 and self.height() >= 430 else 0
+        return max(0, min((self.height() - 330) // 75, (self.width() - 940) // 140, 4))
 
     def _use_look(self, look: Look) -> None:
         self._look = look

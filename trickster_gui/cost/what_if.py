@@ -147,9 +147,10 @@ class WhatIf(Part):
         painter, look = QPainter(self), self.look
         area = self.rect()
         if self._floating:
-            painter.fillRect(area, look.colour("surface"))
-            painter.setPen(look.colour("border"))
-            painter.drawRect(area.adjusted(0, 0, -1, -1))
+            box = QRectF(area).adjusted(0.5, 0.5, -0.5, -0.5)
+            ink.rounded(painter, box, look.colour("surface"), 8.0)
+            painter.setPen(look.colour("faint"))
+            painter.drawRoundedRect(box, 8.0, 8.0)
             area = area.adjusted(_PADDING, _PADDING, -_PADDING, -_PADDING)
         else:
             area = area.adjusted(4, 0, -4, 0)

@@ -134,6 +134,6 @@ def test_the_fonts_grow_with_the_screen(make_view: MakeView) -> None:
     view = make_view()
     small = view.parameters.look.base.pixelSize()
     view.resize(1500, 480)
-    assert view.parameters.look.base.pixelSize() == small + 1
+    assert view.parameters.look.base.pixelSize() == small + 2
     view.resize(940, 330)
     assert view.parameters.look.base.pixelSize() == small
