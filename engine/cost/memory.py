@@ -7,15 +7,17 @@ as max_memory_allocated. The interpreter, libraries and fragmentation come on to
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 from engine.cost.parameters import count
+from engine.cost.step_tape import END_OF_FORWARD, Moment, StepTape
+from engine.families.weight import Weight
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
 
 KINDS = ("weights", "gradients", "optimizer", "activations", "logits")
+_NOTHING = (0, 0, 0, 0, 0)
 _OPTIMIZER_NUMBERS = {"adamw": 2, "sgd-momentum": 1, "sgd": 0}
 
 
@@ -81,9 +83,9 @@ def training_memory(spec: ModelSpec, run: RunSpec) -> TrainingMemory:
 def memory_of_batch(spec: ModelSpec, run: RunSpec, batch_size: int) -> TrainingMemory:
     """The same with another batch size: cheap, the lines are kept."""
     lines = phase_lines(spec, run)
-    phases = tuple(_phase(line, batch_size) for line in lines)
+    phases = _phases(lines, batch_size)
     peak = max(phases, key=lambda phase: phase.bytes)
-    forward = next(phase for phase in phases if phase.name == "end of forward")
+    forward = next(phase for phase in phases if phase.name == END_OF_FORWARD)
     return TrainingMemory(
         weights_bytes=peak.kinds["weights"],
         gradients_bytes=max(phase.kinds["gradients"] for phase in phases),
@@ -97,12 +99,22 @@ def memory_of_batch(spec: ModelSpec, run: RunSpec, batch_size: int) -> TrainingM
     )
 
 
+def _phases(lines: tuple[PhaseLine, ...], batch_size: int) -> tuple[Phase, ...]:
+    """Each phase at its fullest moment, in the order of the step."""
+    fullest: dict[str, PhaseLine] = {}
+    for line in lines:
+        rival = fullest.get(line.name)
+        if rival is None or line.at(batch_size) > rival.at(batch_size):
+            fullest[line.name] = line
+    return tuple(_phase(line, batch_size) for line in fullest.values())
+
+
 def _phase(line: PhaseLine, batch_size: int) -> Phase:
-    kinds = {
-        kind: fixed + batch_size * each
-        for kind, fixed, each in zip(KINDS, line.fixed, line.per_sequence)  # noqa: B905
-    }
-    return Phase(line.name, sum(kinds.values()), kinds)
+    sizes = [
+        fixed + batch_size * each
+        for fixed, each in zip(line.fixed, line.per_sequence)  # noqa: B905 - both have five
+    ]
+    return Phase(line.name, sum(sizes), dict(zip(KINDS, sizes)))  # noqa: B905
 
 
 def phase_lines(spec: ModelSpec, run: RunSpec) -> tuple[PhaseLine, ...]:
@@ -117,51 +129,55 @@ def phase_lines(spec: ModelSpec, run: RunSpec) -> tuple[PhaseLine, ...]:
     )
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=1024)
 def _lines(
-    spec: ModelSpec, seq_len: int, precision: str, optimizer: str, accumulate: bool, again: bool
+    spec: ModelSpec, seq_len: int, precision: str, optimizer: str, held: bool, again: bool
 ) -> tuple[PhaseLine, ...]:
-    return tuple(_make_lines(spec, seq_len, precision, optimizer, accumulate, again))
+    counted = count(spec)
+    pure = precision == "bf16"  # 16-bit weights and gradients, and an fp32 copy of the weights
+    weights = counted.total * (6 if pure else 4)
+    state = counted.total * 4 * _OPTIMIZER_NUMBERS[optimizer]
+    moments = StepTape(spec, seq_len, precision, again, held).record()
+    lines = [
+        PhaseLine(
+            moment.phase,
+            (weights, moment.gradients, state, moment.fixed, 0),
+            (0, 0, 0, moment.activations, moment.logits),
+        )
+        for moment in _fullest(moments)
+    ]
+    gradients = _fullest_gradients(counted.weights) if pure else 4 * counted.total
+    lines.append(PhaseLine("update of the weights", (weights, gradients, state, 0, 0), _NOTHING))
+    return tuple(lines)
 
 
-def _make_lines(
-    spec: ModelSpec, seq_len: int, precision: str, optimizer: str, accumulate: bool, again: bool
-) -> Iterator[PhaseLine]:
-    parameters = count(spec).total
-    e = 2 if precision == "bf16" else 4  # bytes of a parameter and of the residual stream
-    a = 4 if precision == "fp32" else 2  # bytes of what matrices are multiplied in
-    weights = parameters * (6 if precision == "bf16" else 4)
-    state = parameters * 4 * _OPTIMIZER_NUMBERS[optimizer]
-    gradients = parameters * e
-    block = _saved_in_block(spec, e, a)
-    blocks = spec.num_layers * (e * spec.hidden_dim if again else block)
-    copies = parameters * 2 if precision == "bf16-mixed" else 0
-    saved = seq_len * (blocks + 3 * e * spec.hidden_dim)
-    held = gradients if accumulate else 0
-    logits = seq_len * spec.vocab_size * (4 if precision == "fp32" else 10)
-    loss = logits + 4 * seq_len * spec.vocab_size
-    yield PhaseLine("end of forward", (weights, held, state, copies, 0), (0, 0, 0, saved, loss))
-    loss_backward = loss + 8 * seq_len * spec.vocab_size
-    yield PhaseLine(
-        "loss backward", (weights, held, state, copies, 0), (0, 0, 0, saved, loss_backward)
-    )
-    working = seq_len * (block + 3 * a * spec.mlp_dim)
-    yield PhaseLine(
-        "backward of the last block",
-        (weights, held, state, copies, 0),
-        (0, 0, 0, saved + working, 0),
-    )
-    yield PhaseLine(
-        "end of backward", (weights, gradients, state, copies, 0), (0, 0, 0, working, 0)
-    )
-    full = parameters * 4
-    yield PhaseLine("optimizer step", (weights, full, state, 0, 0), (0, 0, 0, 0, 0))
+def _fullest(moments: list[Moment]) -> list[Moment]:
+    """The moments that can be the fullest of their phase with some batch size."""
+    phases: dict[str, list[Moment]] = {}
+    for moment in moments:
+        phases.setdefault(moment.phase, []).append(moment)
+    kept = []
+    for rivals in phases.values():
+        # Steepest first; a flatter line matters only where it starts higher.
+        rivals.sort(key=lambda m: (m.activations + m.logits, m.fixed + m.gradients), reverse=True)
+        highest = -1
+        for moment in rivals:
+            if moment.fixed + moment.gradients > highest:
+                highest = moment.fixed + moment.gradients
+                kept.append(moment)
+    return kept
 
 
-def _saved_in_block(spec: ModelSpec, e: int, a: int) -> int:
-    """Bytes a token that one block saves for its backward pass."""
-    d, heads, m = spec.hidden_dim, spec.num_heads * spec.head_size, spec.mlp_dim
-    norm = e * d + (8 if spec.norm == "layernorm" else 4 * d + 4) + a * d
-    attention = 4 * a * heads + 4 * spec.num_heads
-    mlp = a * m * {"relu": 1, "gelu": 2}.get(spec.activation, 4)
-    return 2 * norm + attention + mlp
+def _fullest_gradients(weights: tuple[Weight, ...]) -> int:
+    """Bytes while 16-bit gradients become fp32 ones, tensor after tensor.
+
+    2 bytes for each that is still to come, 4 for each that is done, 6 for the one in work.
+    """
+    done = fullest = 0
+    total = sum(weight.count for weight in weights)
+    for weight in weights:
+        done += weight.count - weight.count // weight.copies
+        size = weight.count // weight.copies
+        fullest = max(fullest, 2 * total + 2 * done + 4 * size)
+        done += size
+    return fullest
