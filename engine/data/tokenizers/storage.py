@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.data.errors import TokenizerError
+from engine.data.text_files import shown
 from engine.data.tokenizers.base import FORMAT, VERSION, Tokenizer
 from engine.data.tokenizers.bpe import BytePairTokenizer
 from engine.data.tokenizers.byte import ByteTokenizer
@@ -20,19 +21,22 @@ MAX_FILE_BYTES = 24 << 20
 def load_tokenizer(path: Path | str) -> Tokenizer:
     """The tokenizer that ``save`` wrote to ``path``. TokenizerError says what is wrong with it."""
     path = Path(path)
+    name = shown(path)
     try:
+        if not path.is_file():  # opening a named pipe would wait for ever
+            raise TokenizerError(f"{name} can't be read: there is no such file")
         with path.open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise TokenizerError(f"{path} can't be read ({error.strerror or error})") from None
+        raise TokenizerError(f"{name} can't be read ({error.strerror or error})") from None
     if len(raw) > MAX_FILE_BYTES:
-        raise TokenizerError(f"{path} has more than {MAX_FILE_BYTES:,} bytes: it is no tokenizer")
+        raise TokenizerError(f"{name} has more than {MAX_FILE_BYTES:,} bytes: it is no tokenizer")
     try:
         return tokenizer_from_json(raw.decode("utf-8"))
     except UnicodeDecodeError:
-        raise TokenizerError(f"{path} is no tokenizer: it is not UTF-8 text") from None
+        raise TokenizerError(f"{name} is no tokenizer: it is not UTF-8 text") from None
     except TokenizerError as error:
-        raise TokenizerError(f"{path}: {error}") from None
+        raise TokenizerError(f"{name}: {error}") from None
 
 
 def tokenizer_from_json(text: str) -> Tokenizer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,7 @@ def test_anything_else_is_refused_in_one_line(document: str, tmp_path: Path) -> 
 @given(st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=8,
 ), st.sampled_from([*KINDS, "x"]), st.sampled_from(["alphabet", "merges", "words"]))  # fmt: skip
 def test_any_document_is_a_tokenizer_or_refused(value: object, kind: str, field: str) -> None:
     text = json.dumps({**HEAD, "kind": kind, field: value})
@@ -160,6 +162,10 @@ def test_files_that_can_not_be_read_are_named(
         load_tokenizer(tmp_path / "missing.json")
     with pytest.raises(TokenizerError, match="can't be read"):
         load_tokenizer(tmp_path)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(TokenizerError, match="can't be read"):
+            load_tokenizer(tmp_path / "pipe")
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     with pytest.raises(TokenizerError, match="not UTF-8"):
         load_tokenizer(tmp_path / "binary")
