@@ -34,7 +34,7 @@ class CorpusStatistics:
 
 
 def corpus_statistics(corpus: Corpus) -> CorpusStatistics:
-    """Count the characters of ``corpus`` (about a second for each 200 million)."""
+    """Count the characters of ``corpus`` (about a second for each 100 million)."""
     text = corpus.text
     codes, counts = character_counts(text)
     commonest = np.argsort(-counts, kind="stable")[:_SHOWN_CHARACTERS]
