@@ -81,8 +81,16 @@ def training_memory(spec: ModelSpec, run: RunSpec) -> TrainingMemory:
 
 
 def memory_of_batch(spec: ModelSpec, run: RunSpec, batch_size: int) -> TrainingMemory:
-    """The same with another batch size: cheap, the lines are kept."""
-    lines = phase_lines(spec, run)
+    """The same with another batch size; what was worked out before is kept."""
+    return _memory(*_key(spec, run), batch_size)
+
+
+@lru_cache(maxsize=1024)
+def _memory(
+    spec: ModelSpec, seq_len: int, precision: str, optimizer: str, held: bool, again: bool,
+    batch_size: int,
+) -> TrainingMemory:  # fmt: skip
+    lines = _lines(spec, seq_len, precision, optimizer, held, again)
     phases = _phases(lines, batch_size)
     peak = max(phases, key=lambda phase: phase.bytes)
     forward = next(phase for phase in phases if phase.name == END_OF_FORWARD)
@@ -118,15 +126,15 @@ def _phase(line: PhaseLine, batch_size: int) -> Phase:
 
 
 def phase_lines(spec: ModelSpec, run: RunSpec) -> tuple[PhaseLine, ...]:
-    """Every phase as a line over the batch size."""
-    return _lines(
-        spec,
-        run.sequence_length(spec),
-        run.precision,
-        run.optimizer,
-        run.accumulation_steps > 1,
-        run.gradient_checkpointing,
-    )
+    """Every phase as lines over the batch: the highest of a phase's lines is its memory."""
+    return _lines(*_key(spec, run))
+
+
+def _key(spec: ModelSpec, run: RunSpec) -> tuple[ModelSpec, int, str, str, bool, bool]:
+    """What the lines depend on; not the batch, and nothing else of the run."""
+    held = run.accumulation_steps > 1
+    seq_len = run.sequence_length(spec)
+    return spec, seq_len, run.precision, run.optimizer, held, run.gradient_checkpointing
 
 
 @lru_cache(maxsize=1024)
