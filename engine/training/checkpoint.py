@@ -87,27 +87,12 @@ def _write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
 
 
 def optimizer_tensors(learner: Learner) -> dict[str, torch.Tensor]:
-    """The optimizer's state by "<kind>/<weight>"; empty before its first step and for plain SGD."""
-    found = {}
-    for name, weight in learner.masters.weights.items():
-        for kind, value in learner.optimizer.state.get(weight, {}).items():
-            if isinstance(value, torch.Tensor):
-                found[f"{kind}/{name}"] = value.float()
-    return found
-
-
-def _expected_state(learner: Learner, run: RunSpec, step: int) -> dict[str, torch.Size]:
-    if step == 0 or run.optimizer == "sgd":
-        return {}
-    kinds = ("exp_avg", "exp_avg_sq") if run.optimizer == "adamw" else ("momentum_buffer",)
-    shapes = {
-        f"{kind}/{name}": weight.shape
+    """The optimizer's state by "<kind>/<weight>"; plain SGD has none."""
+    return {
+        f"{kind}/{name}": learner.optimizer.state[weight][kind]
         for name, weight in learner.masters.weights.items()
-        for kind in kinds
+        for kind in learner.optimizer.kinds
     }
-    if run.optimizer == "adamw":
-        shapes |= {f"step/{name}": torch.Size() for name in learner.masters.weights}
-    return shapes
 
 
 def read_progress(folder: Path) -> Progress:
@@ -121,7 +106,7 @@ def read_progress(folder: Path) -> Progress:
         raise CheckpointError(f"{folder} cannot be used: {error}") from error
 
 
-def load_checkpoint(folder: Path, learner: Learner, run: RunSpec) -> Progress:
+def load_checkpoint(folder: Path, learner: Learner) -> Progress:
     """Put weights and optimizer state of a checkpoint into ``learner``; return its progress.
 
     Everything is read and checked before anything is changed. Raises CheckpointError.
@@ -129,16 +114,17 @@ def load_checkpoint(folder: Path, learner: Learner, run: RunSpec) -> Progress:
     progress = read_progress(folder)
     shapes = {name: weight.shape for name, weight in learner.masters.weights.items()}
     weights = read_tensors(folder / MODEL_FILE, shapes)
-    expected = _expected_state(learner, run, progress.step)
-    state = read_tensors(folder / OPTIMIZER_FILE, expected)
+    state = optimizer_tensors(learner)
+    saved = read_tensors(
+        folder / OPTIMIZER_FILE, {key: tensor.shape for key, tensor in state.items()}
+    )
     with torch.no_grad():
         for name, weight in learner.masters.weights.items():
             weight.copy_(weights[name])
+        for key, tensor in state.items():
+            tensor.copy_(saved[key])
     learner.masters.give_back()
-    for key, value in state.items():
-        kind, _, name = key.partition("/")
-        weight = learner.masters.weights[name]
-        learner.optimizer.state[weight][kind] = value.to(weight.device)
+    learner.optimizer.steps = progress.step
     return progress
 
 

@@ -165,7 +165,7 @@ class Trainer:
         yield from learner.model.buffers()
         yield from learner.masters.weights.values()
         for state in learner.optimizer.state.values():
-            yield from (value for value in state.values() if isinstance(value, torch.Tensor))
+            yield from state.values()
 
     def _log(self, reading: Reading) -> None:
         _check_finite(reading.step, reading.loss, reading.grad_norm)

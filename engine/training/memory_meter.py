@@ -33,6 +33,14 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.peak_bytes = 0
         self._known: dict[int, weakref.ref[torch.UntypedStorage]] = {}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Torch asks: True would load its compiler (two seconds) to keep it out of here.
+
+        Nothing compiled ever runs inside, so there is nothing to keep out.
+        """
+        return False
+
     def add(self, tensors: Iterable[torch.Tensor]) -> None:
         """Count tensors that exist already: weights, optimizer state, batches."""
         for tensor in tensors:

@@ -120,7 +120,7 @@ def restore(prepared: Prepared, directory: RunDirectory, resumption: Resumption)
     if resumption.step is None:
         return Progress(segment=resumption.segment, compile_from=prepared.compile_from)
     folder = directory.checkpoint_path(resumption.step)
-    progress = load_checkpoint(folder, parts.learner, parts.run)
+    progress = load_checkpoint(folder, parts.learner)
     try:
         parts.backend.set_random_state(progress.random_states)
     except ValueError as error:

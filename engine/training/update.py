@@ -64,8 +64,6 @@ class Learner:
 
     def apply(self, rate: float) -> None:
         """Update the weights with learning rate ``rate`` and free the gradients."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
+        self.optimizer.step(rate)
         self.masters.give_back()
         self.masters.clear_gradients()
