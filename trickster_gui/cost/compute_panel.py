@@ -121,6 +121,10 @@ class ComputePanel(Part):
         self.time.setAccessibleName(f"{self.time.name}: {value}, {sure}")
         self.update()
 
+    def stops(self) -> list[QWidget]:
+        """What the keyboard reaches, in order."""
+        return [*self._rows(), self.more, self.what_if]
+
     def set_look(self, look: Look) -> None:
         for row in self._rows():
             row.set_look(look)
@@ -134,7 +138,9 @@ class ComputePanel(Part):
         line = self.look.line
         table = self.what_if.needed_height()
         least = self._needed(line)
-        self._inline = self.height() >= least + 8 + table and self.width() >= 17 * line
+        self._inline = (
+            self.height() >= least + 8 + table and self.width() >= self.what_if.needed_width()
+        )
         spare = self.height() - least - (table + 8 if self._inline else line + 6)
         height = line + max(0, min(6, spare // 12))
         y = stack(list(self.parts.values()), QRect(0, 2 * line + _BAR - 2, self.width(), 0), height)
@@ -145,7 +151,7 @@ class ComputePanel(Part):
         self.time.setGeometry(0, y, self.width(), 3 * line + 5)
         y += 3 * line + 9
         self.more.setVisible(not self._inline)
-        self.more.setGeometry(0, self.height() - line - 6, self.width(), line + 6)
+        self.more.setGeometry(0, min(y + 6, self.height() - line - 6), self.width(), line + 6)
         if self._inline:
             self.what_if.embed(self, QRect(0, y + 2, self.width(), table))
         else:

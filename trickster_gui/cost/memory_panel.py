@@ -29,6 +29,7 @@ from trickster_gui.cost.memory_rows import (
     KIND_NAMES,
     DeviceRow,
     capacity_text,
+    compact_bytes,
     fill_kinds,
 )
 from trickster_gui.cost.rows import FlatButton, RowGroup
@@ -102,6 +103,9 @@ class MemoryPanel(Part):
             row.show_fit(fit, memory)
             if row.selected:
                 self._memory, self._per_chip = memory, row.device.chips > 1
+        words = composition_words(self._memory)
+        self.setToolTip(words)
+        self.setAccessibleDescription(words)
         self.update()
 
     def show_limits(self, batch: int | None, context: int | None, waiting: bool = False) -> None:
@@ -227,17 +231,17 @@ class MemoryPanel(Part):
         for kind, area in zip(KINDS, self._legend_cells(top), strict=True):
             ink.colour_mark(painter, area, QColor(look.theme.memory[kind]))
             painter.setPen(look.colour("muted"))
-            ink.put(painter, area.adjusted(14, 0, 0, 0), KIND_NAMES[kind])
+            ink.put(painter, area.adjusted(13, 0, 0, 0), KIND_NAMES[kind])
             painter.setPen(look.colour("text" if memory.at_peak[kind] else "faint"))
-            ink.put(painter, area, binary_bytes(memory.at_peak[kind]), ink.RIGHT)
+            ink.put(painter, area, compact_bytes(memory.at_peak[kind]), ink.RIGHT)
 
     def _legend_cells(self, top: int) -> list[QRect]:
         """One cell a kind: as wide as its longest words, what is left spread between them."""
         look, columns = self.look, self._legend_columns()
-        value = ink.width_of(look.small, "1,023 MiB") + 18
+        value = ink.width_of(look.small, "00.0 MiB") + 13 + 4
         names = [ink.width_of(look.small, KIND_NAMES[kind]) for kind in KINDS]
         widths = [max(names[column::columns]) + value for column in range(columns)]
-        gap = max(0, min(32, (self.width() - sum(widths)) // max(1, columns - 1)))
+        gap = max(4, min(32, (self.width() - sum(widths)) // max(1, columns - 1)))
         lefts = [sum(widths[:column]) + column * gap for column in range(columns)]
         return [
             QRect(
@@ -283,6 +287,15 @@ class MemoryPanel(Part):
         focused = next((other for other in self.rows if other.hasFocus()), None)
         self._pointed = row if on else focused
         self.update(self._reason)
+
+
+def composition_words(memory: TrainingMemory) -> str:
+    """What the step holds at its peak and the size of each phase, to the byte."""
+    lines = [f"At the peak, {memory.peak_phase}: {exact_count(memory.peak_bytes)} bytes"]
+    lines += [f"{KIND_NAMES[kind]}: {exact_count(memory.at_peak[kind])}" for kind in KINDS]
+    lines.append("")
+    lines += [f"{phase.name}: {exact_count(phase.bytes)} bytes" for phase in memory.phases]
+    return "\n".join(lines)
 
 
 @lru_cache(maxsize=64)

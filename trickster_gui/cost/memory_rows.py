@@ -24,6 +24,10 @@ KIND_NAMES = {
     "logits": "Logits",
 }
 OVERFLOW = 14
+_LARGER = {
+    "B": ("KiB", 1 << 10), "KiB": ("MiB", 1 << 20), "MiB": ("GiB", 1 << 30),
+    "GiB": ("TiB", 1 << 40), "TiB": ("PiB", 1 << 50), "PiB": ("EiB", 1 << 60),
+}  # fmt: skip
 _NOT_PUBLISHED = "not published"
 
 
@@ -210,13 +214,26 @@ def _memory_text(device: Device) -> str:
     return _NOT_PUBLISHED if memory is None else binary_bytes(memory)
 
 
+def compact_bytes(value: int, signed: bool = False) -> str:
+    """Binary bytes in three digits always: 1,010 MiB reads 0.99 GiB, as wide as its neighbours."""
+    text = binary_bytes(value, signed)
+    if "," not in text:
+        return text
+    unit = text.rpartition(" ")[2]
+    larger = _LARGER.get(unit)
+    if larger is None:
+        return text
+    sign = "+" if signed and value > 0 else ""
+    return f"{sign}{value / larger[1]:.2f} {larger[0]}"
+
+
 def margin_text(fit: Fit) -> str:
     """By how much: ``+3.10 GiB free``, ``1.20 GiB short``."""
     if fit.margin_bytes is None:
         return _NOT_PUBLISHED
     if fit.margin_bytes < 0:
-        return f"{binary_bytes(-fit.margin_bytes)} short"
-    return f"{binary_bytes(fit.margin_bytes, signed=True)} free"
+        return f"{compact_bytes(-fit.margin_bytes)} short"
+    return f"{compact_bytes(fit.margin_bytes, signed=True)} free"
 
 
 def source_text(device: Device) -> str:

@@ -57,16 +57,27 @@ class SliceRow(Row):
         ink.colour_mark(painter, area, self._colour)
         there = "text" if piece.count else "faint"
         painter.setPen(look.colour(there))
-        percents = ink.width_of(look.small, "< 0.01 %")
-        counts = QRect(area.left(), area.top(), area.width() - percents - 8, area.height())
+        percents = ink.width_of(look.small, "00.00 %") + 10
+        counts = QRect(area.left(), area.top(), area.width() - percents, area.height())
         ink.put(painter, area.adjusted(15, 0, 0, 0), piece.name)
         ink.put(painter, counts, _count_text(piece.count), ink.RIGHT)
         painter.setPen(look.colour("muted" if piece.count else "faint"))
         ink.put(painter, area, share_text(piece.share) if piece.count else "–", ink.RIGHT)
-        if piece.shape:
-            right = counts.right() - ink.width_of(look.small, "000,000,000") - 8
-            shapes = QRect(area.left(), area.top(), right - area.left(), area.height())
-            ink.put(painter, shapes, piece.shape, ink.RIGHT)
+        left = area.left() + 15 + ink.width_of(look.small, piece.name) + 4
+        right = counts.right() - ink.width_of(look.small, "000,000,000") - 6
+        room = QRect(left, area.top(), right - left, area.height())
+        shape = self._shape_for(room.width())
+        if shape:
+            ink.put(painter, room, shape, ink.RIGHT)
+
+    def _shape_for(self, room: int) -> str:
+        """The shape, closed up where space is short; the formula tells it where there is none."""
+        assert self._piece is not None
+        spaced = self._piece.shape
+        for text in (spaced, spaced.replace(" × ", "×")):
+            if ink.width_of(self.look.small, text) <= room:
+                return text
+        return ""
 
 
 class ParametersPanel(Part):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from PySide6.QtCore import QEvent, QRect, QRectF, QSize, QTimer, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent
@@ -28,7 +29,9 @@ from trickster_gui.theme import ThemeSource
 
 _PADDING = 12
 _GAP = 22
-_WIDTHS = (0.322, 0.460)  # of what is left for the three parts; the third takes the rest
+# The third part takes this much of the width, at least so many lines of text; of what it leaves
+# the first takes that much.
+_THIRD, _THIRD_LINES, _FIRST = 0.218, 12.8, 0.420
 _CALM_MS = 120
 
 
@@ -91,6 +94,7 @@ class CostView(QWidget):
         """Show these devices, in this order."""
         self._devices = tuple(devices)
         self.memory.set_devices(self._devices)
+        self._order_tabs()
         self.refresh()
 
     def set_calibration(self, calibration: Calibration | None, measuring: bool = False) -> None:
@@ -157,6 +161,15 @@ class CostView(QWidget):
         self.compute.what_if_shown.connect(self._compare)
         self.banner.fix_wanted.connect(self._repair)
 
+    def _order_tabs(self) -> None:
+        """From left to right and down, though the devices' rows were made last."""
+        stops: list[QWidget] = [
+            *self.parameters.rows, self.parameters.back, *self.memory.rows, self.memory.batch,
+            self.memory.context, *self.compute.stops(), self.banner.button,
+        ]  # fmt: skip
+        for before, after in pairwise(stops):
+            QWidget.setTabOrder(before, after)
+
     def _changed(self) -> None:
         # Several edits of one turn of the event loop are one evaluation.
         self._tick.start()
@@ -202,7 +215,7 @@ class CostView(QWidget):
 
     def _compare(self) -> None:
         if self._shown is not None:
-            self.compute.what_if.show_rows(doublings(*self._shown))
+            self.compute.what_if.show_doublings(doublings(*self._shown))
 
     def _select(self, name: str) -> None:
         self.set_selected_device(name)
@@ -251,11 +264,12 @@ class CostView(QWidget):
     def _place(self) -> None:
         top, height = _PADDING - 2, self.height() - 2 * _PADDING + 4
         room = self.width() - 2 * _PADDING - 2 * _GAP
-        first, second = (int(room * part) for part in _WIDTHS)
+        third = max(int(room * _THIRD), int(_THIRD_LINES * self._look.line))
+        first = int((room - third) * _FIRST)
         left = _PADDING
         for panel, width in (
-            (self.parameters, first), (self.memory, second),
-            (self.compute, room - first - second),
+            (self.parameters, first), (self.memory, room - first - third),
+            (self.compute, third),
         ):  # fmt: skip
             panel.setGeometry(QRect(left, top, width, height))
             left += width + _GAP

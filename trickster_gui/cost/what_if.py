@@ -16,14 +16,14 @@ from engine.spec import ModelSpec, problems
 from trickster_gui.cost import ink
 from trickster_gui.cost.ink import Look, Part
 
-COLUMNS = ("Parameters", "FLOPs", "Memory")
+COSTS = ("Parameters", "FLOPs", "Memory")
 _IMPOSSIBLE = "beyond what can be built"
 _PADDING = 12
 
 
 @dataclass(frozen=True)
 class Doubling:
-    """One row: what is doubled, and how many times as much each column becomes; None: impossible.
+    """One column: what is doubled, and how many times as much each cost is then; None: impossible.
 
     FLOPs are those of one sequence, so that twice the context shows what attention costs.
     """
@@ -47,9 +47,9 @@ def doublings(spec: ModelSpec, run: RunSpec) -> tuple[Doubling, ...]:
     length = run.sequence_length(spec)
     longer = run.replace(seq_len=None if run.seq_len is None else 2 * length)
     changes: Sequence[tuple[str, dict[str, Value], RunSpec]] = (
-        ("2 × context", {"max_seq_len": 2 * spec.max_seq_len}, longer),
-        ("2 × hidden", wider, run),
-        ("2 × layers", {"num_layers": 2 * spec.num_layers}, run),
+        ("context", {"max_seq_len": 2 * spec.max_seq_len}, longer),
+        ("hidden", wider, run),
+        ("layers", {"num_layers": 2 * spec.num_layers}, run),
     )
     now = _costs(spec, run)
     rows = []
@@ -76,25 +76,34 @@ class WhatIf(Part):
     def __init__(self, look: Look, home: QWidget) -> None:
         super().__init__(look, home)
         self._floating = False
-        self._rows: tuple[Doubling, ...] = ()
+        self._doublings: tuple[Doubling, ...] = ()
         self.hide()
         self.setAccessibleName("What if the design were twice as big")
 
     @property
-    def rows(self) -> tuple[Doubling, ...]:
+    def doublings(self) -> tuple[Doubling, ...]:
         """What is shown."""
-        return self._rows
+        return self._doublings
 
-    def show_rows(self, rows: tuple[Doubling, ...]) -> None:
-        """Show these doublings."""
-        self._rows = rows
-        words = [f"{row.name}: {_in_words(row)}" for row in rows]
+    def show_doublings(self, found: tuple[Doubling, ...]) -> None:
+        """Show these."""
+        self._doublings = found
+        words = [f"Twice the {row.name}: {_in_words(row)}" for row in found]
         self.setAccessibleDescription("; ".join(words))
+        self.setToolTip("\n".join(words))
         self.update()
 
     def needed_height(self) -> int:
         """Height of the table, in pixels."""
         return 5 * (self.look.line + 2) + 4
+
+    def needed_width(self) -> int:
+        """Least width of the table, in pixels."""
+        return (
+            ink.width_of(self.look.small, COSTS[0])
+            + 3 * ink.width_of(self.look.small, "context  ")
+            + 12
+        )
 
     @property
     def floating(self) -> bool:
@@ -115,7 +124,7 @@ class WhatIf(Part):
     def pop_up(self, over: QWidget, corner: QPoint) -> None:
         """Show it over a widget, its lower right corner there; Esc and other focus close it."""
         self._float(True, over)
-        width = 18 * self.look.line + 2 * _PADDING
+        width = self.needed_width() + 30 + 2 * _PADDING
         height = self.needed_height() + 2 * _PADDING
         self.setGeometry(corner.x() - width, corner.y() - height, width, height)
         self.show()
@@ -158,38 +167,29 @@ class WhatIf(Part):
         line = look.line + 2
         painter.setFont(look.base)
         painter.setPen(look.colour("text"))
-        ink.put(painter, QRect(area.left(), area.top(), area.width(), line), "What if …")
-        names = ink.width_of(look.small, "2 × context") + 6
-        width = (area.width() - names) // len(COLUMNS)
+        ink.put(painter, QRect(area.left(), area.top(), area.width(), line), "Twice the …")
         painter.setFont(look.small)
-        painter.setPen(look.colour("muted"))
+        names = ink.width_of(look.small, COSTS[0]) + 4
+        width = (area.width() - names) // max(1, len(self._doublings))
         top = area.top() + line
-        for number, column in enumerate(COLUMNS):
-            ink.put(
-                painter,
-                QRect(area.left() + names + number * width, top, width, line),
-                column,
-                ink.RIGHT,
-            )
         painter.fillRect(QRectF(area.left(), top + line, area.width(), 1), look.colour("border"))
-        for index, row in enumerate(self._rows):
-            y = top + line + 3 + index * line
-            self._paint_row(painter, QRect(area.left(), y, area.width(), line), row, names, width)
+        painter.setPen(look.colour("muted"))
+        for number, name in enumerate(COSTS):
+            y = top + line + 3 + number * line
+            ink.put(painter, QRect(area.left(), y, area.width(), line), name)
+        for number, doubling in enumerate(self._doublings):
+            column = QRect(area.left() + names + number * width, top, width, line)
+            self._paint_column(painter, column, doubling)
 
-    def _paint_row(
-        self, painter: QPainter, area: QRect, row: Doubling, names: int, width: int
-    ) -> None:
+    def _paint_column(self, painter: QPainter, cell: QRect, doubling: Doubling) -> None:
         look = self.look
         painter.setPen(look.colour("muted"))
-        ink.put(painter, area, row.name)
-        if row.ratios is None:
-            painter.setPen(look.colour("faint"))
-            ink.put(painter, area, _IMPOSSIBLE, ink.RIGHT)
-            return
+        ink.put(painter, cell, doubling.name, ink.RIGHT)
         painter.setPen(look.colour("text"))
-        for number, ratio in enumerate(row.ratios):
-            cell = QRect(area.left() + names + number * width, area.top(), width, area.height())
-            ink.put(painter, cell, ratio_text(ratio), ink.RIGHT)
+        for number in range(len(COSTS)):
+            below = cell.translated(0, (number + 1) * cell.height() + 3)
+            text = "–" if doubling.ratios is None else ratio_text(doubling.ratios[number])
+            ink.put(painter, below, text, ink.RIGHT)
 
 
 def _costs(spec: ModelSpec, run: RunSpec) -> tuple[int, int, int]:
@@ -201,5 +201,5 @@ def _costs(spec: ModelSpec, run: RunSpec) -> tuple[int, int, int]:
 def _in_words(row: Doubling) -> str:
     if row.ratios is None:
         return _IMPOSSIBLE
-    pairs = zip(COLUMNS, row.ratios, strict=True)
-    return ", ".join(f"{column} {ratio_text(ratio)}" for column, ratio in pairs)
+    pairs = zip(COSTS, row.ratios, strict=True)
+    return ", ".join(f"{cost} {ratio_text(ratio)}" for cost, ratio in pairs)

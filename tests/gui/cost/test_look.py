@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from pytestqt.qtbot import QtBot
 
 from engine.parameter import Value
 from trickster_gui.cost import ink
+from trickster_gui.cost.rows import Row
 from trickster_gui.cost.view import CostView
 from trickster_gui.document import Document
 
@@ -51,6 +53,7 @@ class Written:
     room: QRectF
     taken: QRectF
     widget: QRectF
+    place: int
 
     @property
     def clipped(self) -> bool:
@@ -81,13 +84,13 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[Written]:
         metrics = QFontMetrics(painter.font())
         taken = metrics.boundingRect(QRectF(rect).toRect(), flags, shown)
         widget = QRectF(QRect(0, 0, painter.device().width(), painter.device().height()))
-        found.append(Written(text, QRectF(rect), QRectF(taken), widget))
+        found.append(Written(text, QRectF(rect), QRectF(taken), widget, id(painter.device())))
 
     monkeypatch.setattr(ink, "put", put)
     return found
 
 
-@pytest.mark.parametrize("size", [(940, 330), (1500, 480), (2400, 900)])
+@pytest.mark.parametrize("size", [(923, 330), (940, 330), (1500, 480), (2400, 900)])
 @pytest.mark.parametrize("design", DESIGNS)
 def test_no_text_is_clipped(
     qtbot: QtBot,
@@ -112,7 +115,27 @@ def test_no_text_is_clipped(
     assert len(written) > 200
     clipped = {one.text for one in written if one.clipped}
     assert not clipped
-    assert not {one.text for one in written if one.text.endswith("…")} - {"What if …"}
+    assert not {one.text for one in written if one.text.endswith("…")} - {"Twice the …"}
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_no_text_lies_on_another(
+    make_view: MakeView, document: Document, written: list[Written], design: str
+) -> None:
+    document.edit(DESIGNS[design], {"batch_size": 8})
+    view = make_view(923, 330, device="n300")
+    parts = [view.parameters, view.memory, view.compute]
+    rows = [*view.memory.rows, *view.compute.findChildren(Row)]
+    for in_block in (False, True):
+        (view.parameters.enter_block if in_block else view.parameters.leave_block)()
+        rows += [row for row in view.parameters.rows if not row.isHidden()]
+        for widget in [*parts, view.parameters.donut, *rows]:
+            written.clear()
+            widget.repaint()
+            own = [one for one in written if one.place == id(widget) and one.text]
+            for first, second in itertools.combinations(own, 2):
+                common = first.taken & second.taken
+                assert common.width() < 2 or common.height() < 2, (first.text, second.text)
 
 
 def test_the_problem_is_not_clipped(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections.abc import Callable
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QColor, QGuiApplication
+from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
+from engine.cost.calibration import Calibration, Point
 from engine.cost.evaluation import evaluate
 from engine.cost.fit import fit
 from engine.devices.card import Device
@@ -291,8 +295,8 @@ def test_what_if_as_a_popover_where_there_is_little_room(qtbot: QtBot, view: Cos
     qtbot.mouseClick(view.compute.more, LEFT)
     assert table.isVisible()
     assert view.rect().contains(table.geometry())
-    assert [row.name for row in table.rows] == ["2 × context", "2 × hidden", "2 × layers"]
-    assert "Parameters × 3.97" in table.accessibleDescription()
+    assert [one.name for one in table.doublings] == ["context", "hidden", "layers"]
+    assert "Twice the hidden: Parameters × 3.97" in table.accessibleDescription()
     qtbot.keyClick(table, Qt.Key.Key_Escape)
     assert not table.isVisible()
     qtbot.mouseClick(view.compute.more, LEFT)
@@ -304,7 +308,7 @@ def test_what_if_inline_where_there_is_room(make_view: MakeView) -> None:
     view = make_view(1500, 480)
     assert view.compute.what_if.isVisible()
     assert not view.compute.what_if.floating
-    assert len(view.compute.what_if.rows) == 3
+    assert len(view.compute.what_if.doublings) == 3
     assert view.compute.more.isHidden()
 
 
@@ -373,3 +377,63 @@ def test_the_cost_is_that_of_the_chosen_device(
     view.set_selected_device("n150")
     on_card = document.run.replace(device="n150")
     assert view.cost == evaluate(ModelSpec(), on_card, devices, None)
+
+
+def test_tab_goes_from_left_to_right(qtbot: QtBot, make_view: MakeView) -> None:
+    view = make_view(device="n150")
+    view.parameters.rows[0].setFocus()
+    reached = []
+    for _ in range(5):
+        widget = QApplication.focusWidget()
+        assert widget is not None
+        reached.append(widget.accessibleName() or widget.text())
+        qtbot.keyClick(widget, Qt.Key.Key_Tab)
+    assert reached[0].startswith("Embedding")
+    assert reached[1].startswith("Wormhole n150, chosen")
+    assert reached[2].startswith("Largest batch")
+    assert reached[3].startswith("Largest context")
+    assert reached[4].startswith("Projections")
+
+
+def test_a_device_of_unknown_memory(qtbot: QtBot, view: CostView) -> None:
+    view.set_devices((Device("mystery", "Mystery card", "card", 1, None, None),))
+    view.set_selected_device("mystery")
+    settled(qtbot, view)
+    view.grab()
+    row = view.memory.rows[0]
+    assert row.accessibleName() == "Mystery card, chosen: unknown, not published"
+    assert "not known" in view.memory.reason_text
+    assert not view.memory.batch.isEnabled()
+
+
+def test_exact_bytes_are_told_on_hover(view: CostView) -> None:
+    assert view.cost is not None
+    words = view.memory.toolTip()
+    assert f"{view.cost.memory.peak_bytes:,} bytes" in words
+    for phase in view.cost.memory.phases:
+        assert phase.name in words
+
+
+def test_a_calibration_predicts_a_time(qtbot: QtBot, view: CostView) -> None:
+    assert view.compute.time.value == "not measured"
+    view.set_calibration(None, measuring=True)
+    assert view.compute.time.value == "measuring…"
+    points = tuple(Point(10**n, 10.0 ** (n - 11), 1000, "fp32", 4) for n in (9, 12, 15))
+    view.set_calibration(Calibration(points, {}, "cpu"))
+    assert view.cost is not None
+    assert view.cost.total_seconds is not None
+    assert view.compute.time.value.startswith("≈ ")
+    assert view.compute.time.sure.startswith("estimate, ")
+    assert view.cost.total_seconds.source in view.compute.time.toolTip()
+
+
+def test_a_tick_is_drawn_within_a_frame(qtbot: QtBot, view: CostView, document: Document) -> None:
+    """A guard against something slow on the path of a drag: processor time, far above usual."""
+    times = []
+    for width in range(256, 256 + 40 * 64, 64):
+        began = time.thread_time()
+        document.edit({"hidden_dim": width, "mlp_dim": 3 * width}, stroke=True)
+        view.refresh()
+        QApplication.processEvents()
+        times.append(time.thread_time() - began)
+    assert statistics.median(times) < 0.050

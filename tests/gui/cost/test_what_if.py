@@ -11,7 +11,7 @@ from trickster_gui.cost.what_if import doublings, ratio_text
 
 def test_doubling_nano_trickster() -> None:
     rows = {row.name: row.ratios for row in doublings(ModelSpec(), RunSpec())}
-    context, hidden, layers = rows["2 × context"], rows["2 × hidden"], rows["2 × layers"]
+    context, hidden, layers = rows["context"], rows["hidden"], rows["layers"]
     assert context is not None
     assert hidden is not None
     assert layers is not None
