@@ -41,7 +41,7 @@ format: $(INSTALLED) ## Mend what ruff can mend
 	$(PY) -m ruff format .
 
 screenshots: $(INSTALLED) ## Draw each page into screenshots/
-	QT_QPA_PLATFORM=$${QT_QPA_PLATFORM:-offscreen} $(PY) -m trickster_gui.screenshots
+	QT_QPA_PLATFORM=$${QT_QPA_PLATFORM:-offscreen} $(PY) -m tests.screenshots
 
 bench: $(INSTALLED) ## Measure speed here
 	$(PY) -m benchmarks

@@ -68,7 +68,9 @@ def left_behind(before: Surroundings, grace_s: float = GRACE_S) -> list[str]:
     deadline = time.monotonic() + grace_s
     lines = []
     for thread in set(threading.enumerate()) - before.threads:
-        _join(thread, deadline)
+        if isinstance(thread, threading._DummyThread):
+            continue  # a QThread that ran Python code: Python may list it for ever; see below
+        thread.join(max(0.0, deadline - time.monotonic()))
         if thread.is_alive() and thread in threading.enumerate():
             lines.append(f"thread {thread.name}")
     while running_qthreads() and time.monotonic() < deadline:
@@ -76,13 +78,6 @@ def left_behind(before: Surroundings, grace_s: float = GRACE_S) -> list[str]:
     lines += [f"running QThread {name}" for name in running_qthreads()]
     lines += _processes_left(before, deadline)
     return lines
-
-
-def _join(thread: threading.Thread, deadline: float) -> None:
-    # A QThread that runs Python code shows up here as a dummy, which can't be joined.
-    if isinstance(thread, threading._DummyThread):
-        return
-    thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def _processes_left(before: Surroundings, deadline: float) -> list[str]:

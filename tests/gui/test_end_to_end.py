@@ -1,0 +1,59 @@
+"""The main job, whole: from the slider to a trained model, and back after the window was killed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from pytestqt.qtbot import QtBot
+
+from engine.cost.parameters import count
+from engine.run_directory import RunDirectory, read_json
+from trickster_gui import app as program
+
+
+@pytest.mark.timeout(240)
+def test_a_run_outlives_its_window_and_the_next_window_shows_it_to_its_end(qtbot: QtBot) -> None:
+    checkout = Path(__file__).resolve().parents[2]
+    window = subprocess.Popen(
+        [sys.executable, "-m", "tests.gui.window_process"], cwd=checkout,
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert window.stdout is not None
+    told = json.loads(window.stdout.readline())
+    window.kill()
+    window.wait()
+    window.stdout.close()
+    assert told["layers"] == 3
+    assert told["params"] > told["params_before"]
+    assert not told["torch"]
+
+    again = program.Application()
+    try:
+        again.start()
+        assert again.document.model.num_layers == 3  # the session came back
+        assert count(again.document.model).total == told["params"]
+        monitor, bridge = again.window.monitor, again.bridge
+        qtbot.waitUntil(lambda: bridge.watched is not None, timeout=10_000)
+        qtbot.waitUntil(lambda: bridge.state == "finished", timeout=180_000)
+        qtbot.waitUntil(lambda: monitor.history.step == 400, timeout=10_000)
+        assert bridge.watched is not None
+        run = RunDirectory(bridge.watched.path)
+        names = [event.name for event in run.events()]
+        assert names.count("step") == 400
+        assert "failed" not in names
+        assert 400 in run.checkpoint_steps()
+        losses = [event.loss for event in run.events() if event.name == "validation"]
+        assert losses[-1] < losses[0]
+        assert [event.step for event in run.events() if event.name == "sample"][-1] == 400
+        qtbot.waitUntil(lambda: not psutil.pid_exists(_worker(run)), timeout=20_000)
+    finally:
+        again.close()
+
+
+def _worker(run: RunDirectory) -> int:
+    return int(read_json(run.worker_file)["pid"])

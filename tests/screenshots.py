@@ -1,0 +1,131 @@
+"""`make screenshots`: opens the real window, trains a real run, writes a picture of each page.
+
+Every scene is drawn in light and dark, at 1280×800 and 1920×1080, into screenshots/. The run is a
+real one on the embedded text with a fixed seed, in a home of its own that is deleted afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+from PySide6.QtCore import QEventLoop, QTimer
+from PySide6.QtWidgets import QApplication, QWidget
+
+from trickster_gui import app as program
+
+SIZES = ((1280, 800), (1920, 1080))
+THEMES = ("light", "dark")
+_STEPS = 600
+_LONGEST_S = 600.0
+
+
+def main() -> int:
+    """Draw every scene; return the exit status."""
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "screenshots").resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
+        os.environ["TRICKSTER_HOME"] = home
+        application = QApplication(sys.argv[:1])
+        program.prepare(application)
+        opened = program.Application()
+        opened.start()
+        try:
+            for name, prepare in _scenes(opened):
+                prepare()
+                for path in _draw(opened, folder, name):
+                    print(path.name)
+        finally:
+            opened.close()
+    return 0
+
+
+def _scenes(opened: program.Application) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Scene names and what brings the window there, in an order in which each follows the last."""
+    window, bridge, document = opened.window, opened.bridge, opened.document
+
+    def load(preset: str) -> None:
+        window.load_preset(preset)
+        settle(400)
+
+    yield "1-first-start", lambda: settle(1_500)
+    yield "2-nano-trickster", lambda: load("nano-trickster")
+    yield "3-llama-3-8b", lambda: load("llama-3-8b")
+    yield "4-impossible", lambda: load("bad-design-heads")
+
+    def train() -> None:
+        load("first-minute")
+        document.edit(run={"steps": _STEPS, "validate_every": 50, "sample_every": 50})
+        bridge.start(document.model, document.run, "First minute")
+        until(lambda: window.monitor.history.step >= 260)
+
+    yield "5-training", train
+    yield "6-finished", lambda: until(lambda: bridge.state == "finished")
+    yield "7-presets", lambda: _open(window.open_presets)
+    yield "8-commands", lambda: _open(window.open_palette)
+
+
+def _open(show: Callable[[], None]) -> None:
+    for popup in _popups():
+        popup.close()
+    show()
+    settle(200)
+
+
+def _popups() -> list[QWidget]:
+    return [w for w in QApplication.topLevelWidgets() if w.isVisible() and not w.inherits("QMainWindow")]  # fmt: skip
+
+
+def _draw(opened: program.Application, folder: Path, name: str) -> Iterator[Path]:
+    for theme in THEMES:
+        opened.themes.choose(theme)
+        for width, height in SIZES:
+            opened.window.resize(width, height)
+            settle(350)
+            path = folder / f"{name}-{theme}-{width}x{height}.png"
+            picture = opened.window.grab()
+            for popup in _popups():
+                at = opened.window.mapFromGlobal(popup.mapToGlobal(popup.rect().topLeft()))
+                with _painting(picture) as painter:
+                    painter.drawPixmap(at, popup.grab())
+            if not picture.save(str(path)):
+                raise OSError(f"{path} cannot be written")
+            yield path
+
+
+@contextmanager
+def _painting(picture):  # type: ignore[no-untyped-def]
+    from PySide6.QtGui import QPainter
+
+    painter = QPainter(picture)
+    try:
+        yield painter
+    finally:
+        painter.end()
+
+
+def settle(milliseconds: int) -> None:
+    """Let the window work for a while."""
+    loop = QEventLoop()
+    QTimer.singleShot(milliseconds, loop.quit)
+    loop.exec()
+
+
+def until(reached: Callable[[], bool]) -> None:
+    """Let the window work until something is so; raise TimeoutError after ten minutes."""
+    begun = time.monotonic()
+    while not reached():
+        if time.monotonic() - begun > _LONGEST_S:
+            raise TimeoutError("the scene never came")
+        settle(100)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
