@@ -28,7 +28,7 @@ EXPORTS = {
     "png": "Chart as PNG…",
     "svg": "Chart as SVG…",
 }
-_X_NAMES: dict[XKind, str] = {"step": "Steps", "tokens": "Tokens", "seconds": "Time"}
+_X_NAMES: dict[str, str] = {"step": "Steps", "tokens": "Tokens", "seconds": "Time"}
 
 
 class ChartPanel(QWidget):
@@ -69,7 +69,7 @@ class ChartPanel(QWidget):
         self._show_reading(None)
 
     def _make_controls(self) -> None:
-        self.x_axis = Segments(dict(_X_NAMES), self)
+        self.x_axis = Segments(_X_NAMES, self)
         self.x_axis.setAccessibleName("What the horizontal axis counts")
         self.x_axis.set_choice("step")
         self.x_axis.chosen.connect(self._set_kind)

@@ -164,19 +164,19 @@ class EmptyState(QWidget):
 
     def _paint_busy(self, painter: QPainter) -> None:
         theme = self._themes.current
-        box = QRectF(0, 0, min(420.0, self.width() - 40.0), 64)
-        box.moveCenter(QRectF(self.rect()).center())
+        box = QRectF(0, 0, min(420.0, self.width() - 40.0), 56)
+        box.moveCenter(QRectF(self.button.geometry()).center() - QPointF(0, 4))
         painter.setPen(QPen(QColor(theme.border), 1))
         painter.setBrush(QColor(theme.surface))
         painter.drawRoundedRect(box, 8, 8)
         painter.setFont(fonts.base(600))
         painter.setPen(QColor(theme.text))
-        words = box.adjusted(16, 10, -16, -28)
+        words = box.adjusted(16, 8, -16, -24)
         shown = painter.fontMetrics().elidedText(
             self._headline, Qt.TextElideMode.ElideRight, int(words.width())
         )
         painter.drawText(words, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, shown)
-        bar = QRectF(box.left() + 16, box.bottom() - 20, box.width() - 32, 5)
+        bar = QRectF(box.left() + 16, box.bottom() - 17, box.width() - 32, 5)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(QColor(theme.raised))
         painter.drawRoundedRect(bar, 2.5, 2.5)

@@ -114,6 +114,12 @@ class Header(QWidget):
             (("Stop", "Stopping…", "End it now"), self.stop),
         ):
             _reserve(button, widths)
+        height = max(button.sizeHint().height() for button in (self.train, self.pause))
+        for button in (self.train, self.pause, self.stop, self.more):
+            button.setFixedHeight(height)
+        width = max(self.stop.minimumWidth(), self.more.sizeHint().width())
+        self.stop.setFixedWidth(width)
+        self.more.setFixedWidth(width)
         self._update()
 
     def _button(self, text: str, tip: str) -> QPushButton:
@@ -186,7 +192,9 @@ class Header(QWidget):
             self.stop.setText("Stop")
             self.stop.setToolTip("Save, and end the run; it can be continued later")
             self.stop.setEnabled(live)
-        self.more.setVisible(state == "finished" and self._can_continue)
+        continues = state == "finished" and self._can_continue
+        self.more.setVisible(continues)  # in the place of Stop, so that nothing moves
+        self.stop.setVisible(not continues)
 
     def _pause_clicked(self) -> None:
         if self._state == "running":

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QImage, QKeyEvent, QPainter, QResizeEvent, QTransform
+from PySide6.QtGui import QColor, QImage, QKeyEvent, QMouseEvent, QPainter, QResizeEvent, QTransform
 from PySide6.QtWidgets import QWidget
 
 from trickster_gui.monitor.axes import ReadableAxis
@@ -31,6 +31,7 @@ _LABEL_GAP_PX = 13.0
 # Below this height the small plots leave their room to the loss.
 _SMALL_PLOTS_FROM_PX = 190
 _TITLE_PX = 15.0
+_FLOOR_LABELS_PX = 84
 
 
 class _StrongCurve(pg.PlotCurveItem):  # type: ignore[misc]
@@ -52,7 +53,7 @@ class _Curves:
         self.validation = pg.PlotCurveItem(connect="finite")
         self.points = pg.ScatterPlotItem(size=6, pxMode=True)
         self.best = pg.InfiniteLine(
-            angle=90, label="", labelOpts={"position": 0.84, "anchors": [(1.05, 0.5), (1.05, 0.5)]}
+            angle=90, label="", labelOpts={"position": 0.66, "anchors": [(1.05, 0.5), (1.05, 0.5)]}
         )
         self.floors: list[Any] = []
         for item in (self.abandoned, self.raw, self.smoothed, self.validation, self.points):
@@ -90,6 +91,10 @@ class Plots(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._cross_x: float | None = None
         self._axes: list[ReadableAxis] = []
         self.loss_plot = self._add_plot("step", "loss", 0, 0, colspan=3)
+        self.loss_plot.showAxis("right")
+        floors = self.loss_plot.getAxis("right")
+        floors.setWidth(_FLOOR_LABELS_PX)
+        floors.setTicks([[]])
         self.curves = _Curves(self.loss_plot)
         self.small: dict[str, tuple[Any, Any]] = {}
         for column, (name, title, style) in enumerate(SMALL_PLOTS):
@@ -110,7 +115,6 @@ class Plots(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         view.sigRangeChangedManually.connect(self._zoomed_by_hand)
         view.sigXRangeChanged.connect(self._x_moved)
         self.scene().sigMouseMoved.connect(self._mouse_moved)
-        self.scene().sigMouseClicked.connect(self._clicked)
         self._show_x_kind()
 
     # Making
@@ -150,6 +154,10 @@ class Plots(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         font.setPointSizeF(8.0)
         for axis in self._axes:
             axis.restyle(theme, font)
+        floors = self.loss_plot.getAxis("right")
+        floors.setPen(pg.mkPen(None))
+        floors.setTextPen(pg.mkPen(theme.muted))
+        floors.setStyle(tickFont=font, tickLength=0, tickTextOffset=4)
         train, validation = theme.series["train"], theme.series["validation"]
         self.curves.raw.setPen(_pen(train, 90))
         self.curves.abandoned.setPen(_pen(theme.faint, 110))
@@ -299,10 +307,9 @@ class Plots(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._fit(self.loss_plot, *extent)
 
     def _first_x(self, traces: Traces) -> float:
+        """Where a logarithmic axis begins: the first point beyond 0."""
         columns = traces.history.segments[0].steps.column(self.kind)[:2]
-        return max(
-            float(columns[-1]) if len(columns) else 1.0, 1.0 if self.kind != "seconds" else 0.01
-        )
+        return next((float(value) for value in columns if value > 0.0), 1.0)
 
     def _fit(self, plot: Any, low: float, high: float) -> None:
         wanted = coarse_range(low, high, self._ranges.get(id(plot)))
@@ -329,6 +336,8 @@ class Plots(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             self.loss_plot.removeItem(line)
         self.curves.floors = []
         self._floor_values: tuple[tuple[str, float], ...] = ()
+        self._floor_labels: list[tuple[float, str]] = []
+        self.loss_plot.getAxis("right").setTicks([[]])
 
     def _set_floors(self, traces: Traces) -> None:
         assert self._theme is not None
@@ -341,27 +350,14 @@ class Plots(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         if values != self._floor_values:
             self._drop_floors()
             self._floor_values = values
-            self.curves.floors = [self._floor_line(name, value) for name, value in values]
+            self.curves.floors = [self._floor_line() for _ in values]
         self._place_floors()
 
-    def _floor_line(self, name: str, value: float) -> Any:
+    def _floor_line(self) -> Any:
         assert self._theme is not None
-        line = pg.InfiniteLine(
-            angle=0,
-            pen=_pen(self._theme.series["floor"], 200, Qt.PenStyle.DashLine),
-            label=f"{name} {value:.2f}",
-            labelOpts={
-                "position": 1.0,
-                "color": QColor(self._theme.muted),
-                "fill": QColor(self._theme.surface),
-                "anchors": [(1.0, 0.5), (1.0, 0.5)],
-            },
-        )
-        font = self.font()
-        font.setPointSizeF(7.5)
-        line.label.setFont(font)
+        colour = self._theme.series["floor"]
+        line = pg.InfiniteLine(angle=0, pen=_pen(colour, 200, Qt.PenStyle.DashLine))
         line.setZValue(-10)
-        line.label.setZValue(5)
         self.loss_plot.addItem(line, ignoreBounds=True)
         return line
 
@@ -371,15 +367,21 @@ class Plots(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         low, high = view.viewRange()[1]
         scale = view.height() / max(high - low, 1e-12)
         free_below = math.inf
-        for line, (_, value) in zip(self.curves.floors, self._floor_values, strict=True):
+        labels = []
+        for line, (name, value) in zip(self.curves.floors, self._floor_values, strict=True):
             at = math.log10(value) if self.log_y else value
             if line.value() != at:
                 line.setValue(at)
-            place = at * scale
-            fits = free_below - place >= _LABEL_GAP_PX and low < at < high
-            line.label.setVisible(fits)
-            if fits:
-                free_below = place
+            if free_below - at * scale >= _LABEL_GAP_PX and low < at < high:
+                labels.append((at, f"{name} {value:.2f}"))
+                free_below = at * scale
+        if labels != self._floor_labels:
+            self._floor_labels = labels
+            self.loss_plot.getAxis("right").setTicks([labels])
+
+    def floor_labels(self) -> list[str]:
+        """The labels beside the chart, from the highest floor down."""
+        return [text for _, text in self._floor_labels]
 
     def _set_best(self, traces: Traces) -> None:
         x, best = traces.best_x(self.kind), traces.history.best
@@ -430,9 +432,9 @@ class Plots(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         super().leaveEvent(event)
         self.point_at(None)
 
-    def _clicked(self, event: Any) -> None:
-        if event.double():
-            self.fit()
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        super().mouseDoubleClickEvent(event)
+        self.fit()
 
     def _zoomed_by_hand(self, *_: object) -> None:
         if self.following:

@@ -366,7 +366,8 @@ class MonitorView(QWidget):
             return _Said("warning", history.warnings[-1].message)
         if live:
             return _Said("muted", "Closing this window does not stop the training.")
-        return _Said("muted", f"Predicted: {self._estimate}" if self._estimate else "")
+        words_of_estimate = f"Predicted for this design: {self._estimate}" if self._estimate else ""
+        return _Said("muted", words_of_estimate)
 
     # Export
 

@@ -34,8 +34,7 @@ TEXTS = (
     "e  t    se\n   n  re  e   ti  e  o  s  f    n\n      t  re  se  ",
     "self re the conturn se (self, ind)\n        re selt.for in the\n",
     "def get_name(self, value):\n        if not self.name:\n            return valu",
-    'def read(self, size=-1):\n        """Return the next line of the file."""\n        if size < 0:\n'
-    "            return self._buffer.read()\n        return self._read_until(size)\n",
+    "def read(self, size=-1):\n    if size < 0:\n        return self._buffer.read()\n",
 )
 PROMPTS = ("def ", "import os\n")
 
