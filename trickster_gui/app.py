@@ -22,6 +22,7 @@ from trickster_gui.devices import full_surroundings
 from trickster_gui.document import Document, History
 from trickster_gui.main_window import MainWindow
 from trickster_gui.messages import Messages
+from trickster_gui.monitor.view import MonitorView
 from trickster_gui.presets_list import design_of
 from trickster_gui.session import KEPT_STEPS, Session, SessionError, load_session, save_session
 from trickster_gui.theme import ThemeSource
@@ -42,17 +43,18 @@ class Application(QObject):
         self.document.restore(session.history)
         self.themes = ThemeSource(session.settings.theme, self)
         self.bridge = RunBridge(self)
-        self.window = MainWindow(self.document, self.themes, self.messages, session.settings)
+        self.window = MainWindow(
+            self.document, self.themes, self.messages, session.settings,
+            MonitorView(self.document, self.themes, self.bridge),
+        )  # fmt: skip
         self.window.files.path = session.path
         self._save_failed = self._measuring = False
         # Not restarted by further changes: a drag that goes on is saved all the same.
         self._save_timer = QTimer(self, singleShot=True, interval=_SAVE_MS)
         self._save_timer.timeout.connect(self.save)
-        self.document.changed.connect(lambda _: self._save_soon())
+        self.document.changed.connect(self._save_soon)
         self.window.state_changed.connect(self._save_soon)
-        self.window.add_command(
-            Command("calibrate", "Measure this computer's speed", self.calibrate, (), "Actions")
-        )
+        self._declare_commands()
 
     def start(self) -> None:
         """Show the window, then ask slow drivers what this computer has."""
@@ -61,6 +63,21 @@ class Application(QObject):
             full_surroundings, self.window.show_surroundings, self._devices_failed
         )
         self._show_calibration()
+        self.bridge.attach_latest()
+
+    def _declare_commands(self) -> None:
+        bridge = self.bridge
+        for command in (
+            Command("train", "Train this design", self.window.monitor.train, ("Ctrl+R",), "Run",
+                    lambda: not bridge.alive),
+            Command("pause", "Pause training", bridge.pause, (), "Run",
+                    lambda: bridge.state == "running"),
+            Command("resume", "Go on training", bridge.resume_now, (), "Run",
+                    lambda: bridge.state == "paused"),
+            Command("stop", "Stop training", bridge.stop, (), "Run", lambda: bridge.alive),
+            Command("calibrate", "Measure this computer's speed", self.calibrate, (), "Run"),
+        ):  # fmt: skip
+            self.window.add_command(command)
 
     def calibrate(self) -> None:
         """Measure how fast this computer trains, for predicted times."""
@@ -116,6 +133,7 @@ class Application(QObject):
         self.window.close()
         self._save_timer.stop()
         self.bridge.shutdown()
+        self.window.deleteLater()
 
     def show_error(self, line: str, details: str) -> None:
         """Show an error that nobody caught, with its details to copy."""

@@ -15,9 +15,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from engine.cost.evaluation import Cost
 from engine.parameter import SpecError
 from engine.presets import preset
 from engine.resource_files import ResourceError
+from engine.words import binary_bytes, duration
 from trickster_gui.commands import Command, Commands
 from trickster_gui.controls.search_list import Entry, SearchList
 from trickster_gui.cost.view import CostView
@@ -27,6 +29,7 @@ from trickster_gui.devices import Surroundings, device_entries, quick_surroundin
 from trickster_gui.document import Document
 from trickster_gui.files import DesignFiles
 from trickster_gui.messages import MessageBar, Messages
+from trickster_gui.monitor.view import MonitorView
 from trickster_gui.palette import PaletteEntries
 from trickster_gui.presets_list import design_of, preset_entries, size_words
 from trickster_gui.settings import Settings
@@ -37,7 +40,11 @@ from trickster_gui.top_bar import TopBar
 MIN_SIZE = (1_100, 640)
 FIRST_SIZE = (1_280, 800)
 _THEME_ORDER: tuple[Choice, ...] = ("system", "light", "dark")
-_SPLITTERS = {"columns": (WIDTH_PX, FIRST_SIZE[0] - WIDTH_PX), "rows": (330, 400)}
+_SPLITTERS = {
+    "columns": (WIDTH_PX, FIRST_SIZE[0] - WIDTH_PX),
+    "rows": (330, 400),
+    "monitor": (640, 290),
+}
 _IDLE = "Ctrl+K: every command   ·   Ctrl+P: presets   ·   F1: help on the focused control"
 
 
@@ -45,7 +52,7 @@ class MainWindow(QMainWindow):
     """Puts the panels together and answers the commands. It computes nothing itself.
 
     ``state_changed`` tells that something about the window is worth remembering.
-    ``monitor`` is the panel of runs (MonitorView), made by the application with its bridge.
+    ``monitor`` is the panel of runs, made by the application with its bridge.
     """
 
     state_changed = Signal()
@@ -56,7 +63,7 @@ class MainWindow(QMainWindow):
         themes: ThemeSource,
         messages: Messages,
         settings: Settings,
-        monitor: QWidget | None = None,
+        monitor: MonitorView,
     ) -> None:
         super().__init__()
         self.document, self.themes, self.messages = document, themes, messages
@@ -132,6 +139,19 @@ class MainWindow(QMainWindow):
         self.cost.set_selected_device(self._looked_at)
         here = self.around.is_here(name) or not self.around.complete
         self.top.set_device(self.around.short_title(name), here)
+        chosen = self.document.run.device
+        absent = self.around.complete and not self.around.is_here(chosen)
+        title = self.around.title(chosen)
+        self.monitor.set_device_problem(
+            f"{title} is not in this computer: choose another device at the top." if absent else ""
+        )
+
+    def _show_estimate(self, cost: Cost) -> None:
+        """Tell beside the Train button what a run is predicted to take."""
+        parts = [binary_bytes(cost.memory.peak_bytes)]
+        if cost.total_seconds is not None:
+            parts.insert(0, f"about {duration(cost.total_seconds.seconds)}")
+        self.monitor.set_estimate(", ".join(parts))
 
     # Building
 
@@ -141,8 +161,7 @@ class MainWindow(QMainWindow):
         self.rows = QSplitter(Qt.Orientation.Vertical)
         self.rows.setObjectName("rows")
         self.rows.addWidget(self.cost)
-        if self.monitor is not None:
-            self.rows.addWidget(self.monitor)
+        self.rows.addWidget(self.monitor)
         self.rows.setChildrenCollapsible(False)
         self.rows.setHandleWidth(8)
         for at in range(self.rows.count()):
@@ -160,7 +179,9 @@ class MainWindow(QMainWindow):
         self.columns.setHandleWidth(1)
         self.columns.setStretchFactor(0, 0)
         self.columns.setStretchFactor(1, 1)
-        self._splitters = {"columns": self.columns, "rows": self.rows}
+        self._splitters = {
+            "columns": self.columns, "rows": self.rows, "monitor": self.monitor.splitter,
+        }  # fmt: skip
         whole = QWidget()
         column = QVBoxLayout(whole)
         column.setContentsMargins(0, 0, 0, 0)
@@ -173,12 +194,14 @@ class MainWindow(QMainWindow):
 
     def _connect(self) -> None:
         self.document.changed.connect(self._document_changed)
-        self.themes.changed.connect(lambda _: self._apply_theme())
+        self.themes.changed.connect(self._apply_theme)
         self.cost.device_selected.connect(self.choose_device)
         self.design.disclosed.connect(self._remember_disclosed)
         self.files.recent_changed.connect(self.state_changed)
+        self.monitor.message.connect(self.messages.post)
+        self.cost.cost_changed.connect(self._show_estimate)
         for splitter in self._splitters.values():
-            splitter.splitterMoved.connect(lambda *_: self.state_changed.emit())
+            splitter.splitterMoved.connect(self._splitter_moved)
         self.top.presets_wanted.connect(self.open_presets)
         self.top.devices_wanted.connect(self.open_devices)
         self.top.palette_wanted.connect(self.open_palette)
@@ -360,6 +383,9 @@ class MainWindow(QMainWindow):
 
     def _remember_disclosed(self, key: str, is_open: bool) -> None:
         self._disclosed[key] = is_open
+        self.state_changed.emit()
+
+    def _splitter_moved(self, _position: int, _index: int) -> None:
         self.state_changed.emit()
 
     def _apply_theme(self) -> None:

@@ -129,6 +129,8 @@ class MessageBar(QFrame):
         self._timer.timeout.connect(self.clear)
         messages.posted.connect(self.show_message)
         self.clear()
+        if messages.recent:  # said before there was a bar
+            self.show_message(messages.recent[-1])
 
     def set_idle(self, text: str) -> None:
         """What the bar says while there is nothing to say."""

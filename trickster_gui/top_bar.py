@@ -142,14 +142,14 @@ class TopBar(QFrame):
         ):
             signal.connect(button.setEnabled)
             button.setEnabled(able)
-        stack.undoTextChanged.connect(
-            lambda text: self.undo.setToolTip(f"Undo {text} (Ctrl+Z)" if text else "Undo (Ctrl+Z)")
-        )
-        stack.redoTextChanged.connect(
-            lambda text: self.redo.setToolTip(
-                f"Redo {text} (Ctrl+Shift+Z)" if text else "Redo (Ctrl+Shift+Z)"
-            )
-        )
+        stack.undoTextChanged.connect(self._show_undo)
+        stack.redoTextChanged.connect(self._show_redo)
+
+    def _show_undo(self, text: str) -> None:
+        self.undo.setToolTip(f"Undo {text} (Ctrl+Z)" if text else "Undo (Ctrl+Z)")
+
+    def _show_redo(self, text: str) -> None:
+        self.redo.setToolTip(f"Redo {text} (Ctrl+Shift+Z)" if text else "Redo (Ctrl+Shift+Z)")
 
     def _show(self, design: Design) -> None:
         if design.title != self.title.text():

@@ -11,6 +11,7 @@ from pytestqt.qtbot import QtBot
 @pytest.fixture
 def application(qtbot: QtBot) -> Iterator[object]:
     """The application as a person starts it, shown; everything ends with the test."""
+    from PySide6.QtCore import QEvent
     from PySide6.QtWidgets import QApplication
 
     from trickster_gui.app import Application, prepare
@@ -23,3 +24,5 @@ def application(qtbot: QtBot) -> Iterator[object]:
     qtbot.waitUntil(lambda: opened.window.isVisible() and opened.window.around.complete)
     yield opened
     opened.close()
+    # A window left alive would be styled again with every later one.
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)

@@ -53,7 +53,7 @@ def _tokenizer(design: Design) -> str:
     if kind == "auto":
         size = design.model.vocab_size
         kind = "character" if size < 256 else "byte" if size < 512 else "bpe"
-    return {"character": "characters", "byte": "bytes", "bpe": "subwords (BPE)"}.get(kind, "")
+    return {"character": "characters", "byte": "bytes", "bpe": "subwords"}.get(kind, "")
 
 
 def _sequence(run: RunSpec, spec: ModelSpec) -> str:

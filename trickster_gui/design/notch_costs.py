@@ -62,15 +62,9 @@ def _step(name: str, now: Value, then: Value) -> str:
     if not (isinstance(now, int) and isinstance(then, int)):
         return spoken(then, parameter)
     unit = parameter.unit.removesuffix("s") if then - now == 1 else parameter.unit
-    return f"{then - now:+,} {_SHORT.get(unit, unit)}".rstrip()
+    words = _SHORT.get(unit, "")
+    return f"{then - now:+,} {words}".rstrip()
 
 
 # The row's name says of what; shorter where the unit would crowd out the cost.
-_SHORT = {
-    "features": "",
-    "feature": "",
-    "sequences": "",
-    "sequence": "",
-    "block": "layer",
-    "blocks": "layers",
-}
+_SHORT = {"block": "layer", "blocks": "layers", "head": "head", "heads": "heads"}

@@ -60,7 +60,7 @@ class DesignPanel(QWidget):
         # Zero: after the repaint that the edit asked for, so that a drag never waits for it.
         self._price_timer = QTimer(self, singleShot=True, interval=0)
         self._price_timer.timeout.connect(self._show_costs)
-        document.changed.connect(lambda _: self.refresh())
+        document.changed.connect(self._changed)
         self.refresh()
 
     def row(self, name: str) -> Row:
@@ -95,6 +95,9 @@ class DesignPanel(QWidget):
             row.set_problem(errors.get(name))
         self._show_notes()
         self._price_timer.start()
+
+    def _changed(self, _: Design) -> None:
+        self.refresh()
 
     def _build(self) -> None:
         outer = QVBoxLayout(self)

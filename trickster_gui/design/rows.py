@@ -19,7 +19,7 @@ from trickster_gui.design.problem_strip import ProblemStrip
 from trickster_gui.theme import ThemeSource
 
 CONTENT_PX = 296  # least width of a row's content
-_VALUE_PX = 96
+_VALUE_PX = 112
 _GAP_PX = 8
 
 

@@ -227,7 +227,7 @@ def test_hints_follow_the_design(panel: DesignPanel, document: Document) -> None
     assert hint("num_kv_heads") == "MHA"
     document.edit({"num_kv_heads": 2, "vocab_size": 32_000})
     assert hint("num_kv_heads") == "GQA 4:1"
-    assert hint("vocab_size") == "subwords (BPE)"
+    assert hint("vocab_size") == "subwords"
     document.edit({"num_kv_heads": 1})
     assert hint("num_kv_heads") == "MQA"
 
