@@ -17,8 +17,8 @@ _LOG_MULTIPLES = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 
 
 def round_step(smallest: float) -> float:
-    """The least of 1, 2, 5 × 10ⁿ that is not below ``smallest`` (which is above 0)."""
-    if not (smallest > 0.0 and math.isfinite(smallest)):
+    """The least of 1, 2, 5 × 10ⁿ that is not below ``smallest`` (a number above 1e-300)."""
+    if not (smallest > 1e-300 and math.isfinite(smallest)):
         return 1.0
     power = 10.0 ** math.floor(math.log10(smallest))
     return next(step * power for step in (1.0, 2.0, 5.0, 10.0) if step * power >= smallest)

@@ -201,10 +201,10 @@ class History:
         if not len(block):
             return
         if not self.segments:
-            self._open_segment(max(int(block[0, 0]) - 1, 0))
+            self._open_segment(int(block[0, 0]) - 1)
         block[:, 2] = self._clock.seconds(block[:, -1])
         steps = self.segments[-1].steps.column("step")
-        before = steps[-1] if len(steps) else -1.0
+        before = steps[-1] if len(steps) else float(self.segments[-1].start_step)
         backwards = np.flatnonzero(np.diff(block[:, 0], prepend=before) <= 0.0)
         for piece, part in enumerate(np.split(block, backwards)):
             if piece and not self._open_segment(int(part[0, 0]) - 1):
@@ -244,7 +244,8 @@ class History:
             self._open_segment(event.step)
         columns = self.segments[-1].validations
         known = columns.column("step")
-        if len(known) and event.step < known[-1]:
+        earliest = known[-1] if len(known) else self.segments[-1].start_step
+        if event.step < earliest:
             self.ignored += 1
             return
         seconds = self._clock.at(event.time)

@@ -26,8 +26,8 @@ def coarse_range(
     ``current`` is kept while it holds them and they fill at least half of it.
     """
     span = high - low
-    if span <= 0.0:
-        span = abs(high) * 0.2 or 1.0
+    if span <= 1e-9 * max(abs(low), abs(high), 1e-9):
+        span = 0.2 * max(abs(low), abs(high)) or 1.0
         low, high = low - span / 2, high + span / 2
     if current is not None:
         inside = current[0] <= low and high <= current[1]
