@@ -54,9 +54,11 @@ def arrays(spec: ModelSpec) -> Weights:
     return {name: p.detach().numpy() for name, p in make_model(spec).named_parameters()}
 
 
+@pytest.mark.leaves_behind("torch makes a folder for compiled code when transformers is loaded")
 @pytest.mark.parametrize("name", DESIGNS)
 def test_transformers_computes_the_same_logits(name: str, tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
+    transformers.utils.logging.disable_progress_bar()  # its bars start a thread that stays
     kind, spec = DESIGNS[name]
     (tmp_path / "config.json").write_text(json.dumps(hf_config(spec)))
     weights = hf_weights(spec, arrays(spec))
