@@ -93,7 +93,7 @@ class DeviceRow(Row):
         if fit.capacity_bytes:
             full = inside.width() * fit.needed_bytes / fit.capacity_bytes
             fill_kinds(painter, inside, max(full, 1.5), memory.at_peak, look, track.right())
-            if full > inside.width():
+            if full > inside.width() + OVERFLOW:
                 _zigzag(painter, track, line + OVERFLOW / 2, look)
         else:
             painter.fillRect(inside, QColor(look.theme.grid))

@@ -66,6 +66,13 @@ def test_what_does_not_fit_breaks_through_the_line(qtbot: QtBot) -> None:
     assert filled(image, line + 1, columns.bar.right()) > OVERFLOW // 3
 
 
+def test_a_little_too_much_is_still_drawn_to_scale(qtbot: QtBot) -> None:
+    image, columns = drawn(qtbot, card(NEEDED * 20 // 21))
+    line = columns.bar.right() + 1 - OVERFLOW
+    beyond = (line - columns.bar.left()) / 20
+    assert filled(image, line + 1, columns.bar.right()) == pytest.approx(beyond, abs=2)
+
+
 def test_an_unknown_capacity_is_not_published(qtbot: QtBot) -> None:
     unknown = card(None)
     image, columns = drawn(qtbot, unknown)
