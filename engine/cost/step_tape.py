@@ -342,8 +342,7 @@ class StepTape:
             self._add(wide)
         self._take(4 * wide + row)
         self._give(4 * wide + 2 * row)
-        self._take(wide)
-        self._give(wide)
+        self._add(wide)
         if self.pure:
             self._take(self.residual)
             self._give(wide)
