@@ -202,7 +202,9 @@ def to_line(event: Event) -> bytes:
         for item in _FIELDS[type(event)]:
             values[item.name] = _writable(getattr(event, item.name))
     values["time"] = event.time or time.time()
-    return (json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    line = json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n"
+    # Half a surrogate pair (from a command line that is no UTF-8, say) becomes a question mark.
+    return line.encode("utf-8", "replace")
 
 
 def parse_line(line: bytes | str) -> Event | None:
@@ -225,9 +227,12 @@ def parse_line(line: bytes | str) -> Event | None:
 
 
 def _unknown(values: dict[str, Any]) -> Event:
-    when = values.get("time")
     rest = {key: value for key, value in values.items() if key not in ("event", "time")}
-    return Unknown(values["event"], rest, float(when) if isinstance(when, (int, float)) else 0.0)
+    try:
+        when = _read(values.get("time", 0.0), "float")
+    except (ValueError, TypeError, OverflowError):
+        when = 0.0
+    return Unknown(values["event"], rest, when)
 
 
 def _build(kind: type, values: dict[str, Any]) -> Event:

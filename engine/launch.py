@@ -7,25 +7,23 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from engine.events import Event, Started, Step, Validation, parse_line
+from engine.events import Started, Step, Validation
 from engine.locations import runs_home
 from engine.run_directory import (
     RunDirectory,
     RunDirectoryError,
     RunRecord,
     State,
+    events_backwards,
     state_after,
 )
 from engine.run_spec import RunSpec, check_run
 from engine.spec import ModelSpec, check
 
-# What is read of a log from its end: some fifteen thousand events.
-_MOST_TAIL_BYTES = 4 << 20
 _TELLING = ("preparing", "started", "step", "paused", "resumed", "finished", "failed")
 
 
@@ -185,7 +183,7 @@ def summarize(directory: RunDirectory) -> RunSummary:
     """
     record = directory.record()
     last, step, loss, validation = "", 0, None, None
-    for event in _latest_first(directory.events_file):
+    for event in events_backwards(directory.events_file):
         if not last and event.name in _TELLING:
             last = event.name
         if not step:
@@ -208,21 +206,3 @@ def summarize(directory: RunDirectory) -> RunSummary:
         loss=loss,
         validation_loss=validation,
     )
-
-
-def _latest_first(path: Path) -> Iterator[Event]:
-    """Events from the end of the log backwards, out of its last few megabytes at most."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            start = max(0, size - _MOST_TAIL_BYTES)
-            file.seek(start)
-            lines = file.read(_MOST_TAIL_BYTES).split(b"\n")
-    except FileNotFoundError:
-        return
-    if start:
-        lines = lines[1:]  # the first is cut off
-    for line in reversed(lines):
-        event = parse_line(line) if line else None
-        if event is not None:
-            yield event

@@ -124,7 +124,7 @@ class RunDirectory:
                 device=str(values.get("device", "")),
                 versions={str(k): str(v) for k, v in dict(values.get("versions", {})).items()},
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise RunDirectoryError(f"{self.run_file} is damaged: {error}") from error
 
     def _read_run_file(self) -> dict[str, Any]:
@@ -167,10 +167,8 @@ class RunDirectory:
 
     def state(self) -> State:
         """What the run is doing now, from its last events and whether its worker lives."""
-        last = ""
-        for event in self.events():
-            if event.name in _STATES:
-                last = event.name
+        events = events_backwards(self.events_file)
+        last = next((event.name for event in events if event.name in _STATES), "")
         return state_after(last, self.worker_alive())
 
     def send(self, command: Command, prompt: str = "") -> None:
@@ -309,6 +307,21 @@ class EventReader:
         return []
 
 
+def events_backwards(path: Path, most_bytes: int = 4 << 20) -> Iterator[Event]:
+    """Events from the end of a log, out of its last ``most_bytes``: a long log has gigabytes."""
+    try:
+        with path.open("rb") as file:
+            start = max(0, file.seek(0, os.SEEK_END) - most_bytes)
+            file.seek(start)
+            lines = file.read(most_bytes).split(b"\n")
+    except FileNotFoundError:
+        return
+    for line in reversed(lines[1:] if start else lines):  # the first may be cut off
+        event = parse_line(line) if line else None
+        if event is not None:
+            yield event
+
+
 class RequestReader:
     """Follows commands.jsonl from ``offset`` on."""
 
@@ -341,8 +354,8 @@ def mend_last_line(path: Path) -> int:
         torn = tail[tail.rfind(b"\n") + 1 :]
         if not torn:
             return 0
-        if parse_line(torn) is not None:
-            file.write(b"\n")
+        if parse_line(torn) is not None or len(torn) > MAX_LINE_BYTES:
+            file.write(b"\n")  # a whole event, or junk of unknown length that readers skip
             return 0
         file.truncate(size - len(torn))
         return len(torn)

@@ -13,7 +13,7 @@ from engine.training.update import Batch, Learner
 
 # Compiling takes half a minute on a small CPU and wins some 7 % of each step there, more on a
 # GPU: runs shorter than these (seconds, predicted) would only lose by it.
-_WORTH_FROM_S = {"cpu": 1200.0, "cuda": 300.0}
+_WORTH_FROM_S = {"cpu": 1800.0, "cuda": 300.0}
 # The first steps run uncompiled: they are seen at once, and memory is measured on them.
 FIRST_EAGER_STEPS = 2
 

@@ -23,6 +23,8 @@ from engine.training.preparation import CancelledError, Prepared, prepare
 from engine.training.progress import CheckpointError, Progress
 from engine.training.recorder import Listener, Recorder
 
+_MAX_MESSAGE = 2_000
+
 
 @dataclass(frozen=True)
 class Resumption:
@@ -165,7 +167,7 @@ def failure(error: Exception, step: int, directory: RunDirectory) -> Failed:
             f"{error.strerror or error}{where}", "Check the disk, then resume the run", step
         )
     return Failed(
-        f"{type(error).__name__}: {error}",
+        f"{type(error).__name__}: {error}"[:_MAX_MESSAGE],
         "This is a fault of the program: log.txt in the run's folder has the details. "
         "The run can be resumed from its last checkpoint",
         step,
