@@ -96,6 +96,7 @@ class ComputePanel(Part):
         self.what_if = WhatIf(look, self)
         self.what_if.shown.connect(self.what_if_shown)
         self.more = FlatButton(look, self, "What if it were twice as big?")
+        self.more.explain("What twice the context, width or depth would cost, beside this design.")
         self.more.clicked.connect(self._open_what_if)
         self._inline = False
         self._mark_parts()

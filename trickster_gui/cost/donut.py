@@ -84,6 +84,8 @@ class Donut(Part):
         """Show a ring at once, or let it unfold (after a click, never while dragging)."""
         self._unfold.stop()
         self._ring, self._opened = ring, 1.0
+        whole = "in one block" if ring.in_block else "in the model"
+        self.setAccessibleName(f"{exact_count(ring.total)} parameters {whole}")
         # A style that wants no animation says 0 here.
         wanted = self.style().styleHint(QStyle.StyleHint.SH_Widget_Animation_Duration, None, self)
         if unfold and wanted > 0 and self.isVisible():

@@ -58,6 +58,13 @@ class MemoryPanel(Part):
         self._reason = QRect()
         self.batch = FlatButton(look, self)
         self.context = FlatButton(look, self)
+        self.batch.explain(
+            "Sets the batch size to the largest whose training step fits the chosen device."
+        )
+        self.context.explain(
+            "Sets the context, and the length of training sequences with it, to the longest whose "
+            "training step fits the chosen device with this batch."
+        )
         self.batch.clicked.connect(self.batch_wanted)
         self.context.clicked.connect(self.context_wanted)
         self.show_limits(None, None)

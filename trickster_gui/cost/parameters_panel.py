@@ -97,6 +97,7 @@ class ParametersPanel(Part):
         self.group = RowGroup(self.rows)
         self.back = FlatButton(look, self, "‹ Model", quiet=True)
         self.back.setAccessibleName("Back to the whole model")
+        self.back.explain("Shows the whole model by component again (Esc).")
         self.back.hide()
         self.back.clicked.connect(self.leave_block)
         self.donut.pointed.connect(self._point_at)

@@ -26,6 +26,7 @@ class ProblemBanner(Part):
         self._home = parent
         self._problem: SpecError | None = None
         self.button = FlatButton(look, self)
+        self.button.explain("Repairs the design in one step; undo takes it back.")
         self.button.clicked.connect(lambda: self.fix_wanted.emit(self._problem))
         self.hide()
 

@@ -146,6 +146,11 @@ class FlatButton(QAbstractButton):
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setText(text)
 
+    def explain(self, text: str) -> None:
+        """What pressing it does, for the mouse and for a screen reader."""
+        self.setToolTip(text)
+        self.setAccessibleDescription(text)
+
     def set_look(self, look: Look) -> None:
         """Take new colours or fonts and paint again."""
         self.look = look

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QColor, QGuiApplication
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QAbstractButton, QApplication
 from pytestqt.qtbot import QtBot
 
 from engine.cost.calibration import Calibration, Point
@@ -126,6 +126,23 @@ def test_arrow_keys_move_among_the_slices(qtbot: QtBot, view: CostView) -> None:
     qtbot.keyClick(panel.rows[2], Qt.Key.Key_Return)
     assert panel.in_block
     assert panel.rows[0].hasFocus()
+
+
+def test_everything_that_takes_the_keyboard_says_what_it_is(view: CostView) -> None:
+    assert view.parameters.donut.accessibleName() == "5,180,672 parameters in the model"
+    buttons = [button for button in view.findChildren(QAbstractButton) if button.isVisible()]
+    assert len(buttons) > 25
+    for button in buttons:
+        assert button.accessibleName() or button.text(), button
+        assert button.accessibleDescription(), button.accessibleName()
+
+
+def test_the_fix_says_what_it_does(qtbot: QtBot, view: CostView, document: Document) -> None:
+    document.edit({"num_heads": 7, "num_kv_heads": 7})
+    qtbot.waitUntil(view.banner.isVisible)
+    button = view.banner.button
+    assert button.text().startswith("Set Attention heads to 8")
+    assert button.accessibleDescription() == "Repairs the design in one step; undo takes it back."
 
 
 def test_one_tab_stop_for_each_table(view: CostView) -> None:
