@@ -38,9 +38,10 @@ class DoubleLauncher:
         return directory
 
     def launch(
-        self, directory: RunDirectory, *, resume: bool, steps: int | None
+        self, directory: RunDirectory, *, resume: bool, steps: int | None, from_step: int | None
     ) -> subprocess.Popen[bytes]:
         first = max(directory.checkpoint_steps(), default=0) if resume else 0
+        first = first if from_step is None else from_step
         with directory.log_file.open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, __file__, str(directory.path), self.behaviour, str(first)],

@@ -119,13 +119,13 @@ class RunFollower(QObject):
         order = self._beginning
         if isinstance(order, Start):
             self._watch(self._launcher.create(order.model, order.run, order.title))
-            self._launch(resume=False, steps=None)
+            self._launch(resume=False, steps=None, from_step=None)
         elif isinstance(order, Attach):
             self._watch(RunDirectory(order.path))
         elif isinstance(order, Resume):
             self._watch(RunDirectory(order.path))
             if not self._alive:
-                self._launch(resume=True, steps=order.steps)
+                self._launch(resume=True, steps=order.steps, from_step=order.from_step)
         elif isinstance(order, AttachLatest):
             runs = [RunDirectory(path) for path in self._launcher.runs()]
             chosen = next((run for run in runs if run.worker_alive()), runs[0] if runs else None)
@@ -145,12 +145,14 @@ class RunFollower(QObject):
             )
         )
 
-    def _launch(self, *, resume: bool, steps: int | None) -> None:
+    def _launch(self, *, resume: bool, steps: int | None, from_step: int | None) -> None:
         assert self._directory is not None
         self._set_state("preparing")
         self._launched_at = time.time()  # what the record says before is about earlier workers
         try:
-            self._process = self._launcher.launch(self._directory, resume=resume, steps=steps)
+            self._process = self._launcher.launch(
+                self._directory, resume=resume, steps=steps, from_step=from_step
+            )
         except Exception:
             self._set_state("failed")
             raise

@@ -20,7 +20,12 @@ class Launcher(Protocol):
         """Make the folder of a new run."""
 
     def launch(
-        self, directory: RunDirectory, *, resume: bool, steps: int | None
+        self,
+        directory: RunDirectory,
+        *,
+        resume: bool,
+        steps: int | None,
+        from_step: int | None,
     ) -> subprocess.Popen[bytes]:
         """Start a worker that outlives this process."""
 
@@ -41,13 +46,20 @@ class EngineLauncher:
         return create_run(model, run, title)
 
     def launch(
-        self, directory: RunDirectory, *, resume: bool, steps: int | None
+        self,
+        directory: RunDirectory,
+        *,
+        resume: bool,
+        steps: int | None,
+        from_step: int | None,
     ) -> subprocess.Popen[bytes]:
         """Start a worker in a session of its own."""
         from engine.launch import launch
 
         python = self.interpreter or Path(sys.executable)
-        return launch(directory, interpreter=python, resume=resume, steps=steps)
+        return launch(
+            directory, interpreter=python, resume=resume, resume_step=from_step, steps=steps
+        )
 
     def runs(self) -> Sequence[Path]:
         """Folders of all runs, the newest first."""

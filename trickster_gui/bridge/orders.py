@@ -39,10 +39,12 @@ class AttachLatest:
 
 @dataclass(frozen=True)
 class Resume:
-    """Start a worker on a run that ended, up to step ``steps`` (None: as the run was planned)."""
+    """Start a worker on a run that ended, up to step ``steps`` (None: as the run was planned),
+    from the checkpoint of step ``from_step`` (None: the newest)."""
 
     path: Path
     steps: int | None
+    from_step: int | None = None
 
 
 @dataclass(frozen=True)

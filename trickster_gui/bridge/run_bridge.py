@@ -147,26 +147,29 @@ class RunBridge(QObject):
         """Follow the run that is live, or else the last one, where there is any."""
         self._begin(AttachLatest(), None)
 
-    def resume(self, path: Path, steps: int | None = None) -> None:
-        """Start a worker on a run that ended; ``steps`` is its new last step."""
-        self._begin(Resume(Path(path), steps), "preparing")
+    def resume(self, path: Path, steps: int | None = None, from_step: int | None = None) -> None:
+        """Start a worker on a run that ended; ``steps`` is its new last step. ``from_step`` goes
+        back to that checkpoint, and what came after it is abandoned."""
+        self._begin(Resume(Path(path), steps, from_step), "preparing")
 
     def detach(self) -> None:
         """Stop following; the worker goes on."""
+        self._cut()
+        self._set_state("none")
+
+    def _cut(self) -> None:
         if self._line is not None:
             line, self._line = self._line, None
             line.cut()
             self._ending.append(line)
         self.watched = None
-        self._set_state("none")
         self._collect()
 
     def _begin(self, beginning: Beginning, state: RunState | None) -> None:
-        self.detach()
+        self._cut()
         self._asked_to_start = isinstance(beginning, (Start, Resume))
         self._line = _Line(self, beginning, self._launcher)
-        if state is not None:
-            self._set_state(state)
+        self._set_state(state or "none")
 
     def _collect(self) -> None:
         for line in [line for line in self._ending if line.thread_of_run.isFinished()]:

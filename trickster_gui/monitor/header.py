@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from PySide6.QtCore import QRectF, Qt, Signal
 from PySide6.QtGui import QAction, QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QSizePolicy, QWidget
@@ -29,6 +31,7 @@ _STATE_ROLES: dict[RunState, str] = {
     "failed": "danger",
     "interrupted": "danger",
 }
+_MOST_CHECKPOINTS = 8
 _ENDED: tuple[RunState, ...] = ("finished", "failed", "interrupted")
 
 
@@ -67,7 +70,8 @@ class StateMark(QWidget):
 class Header(QWidget):
     """Buttons of a run. It only says what was pressed; the view decides what that means.
 
-    ``continue_asked`` carries the number of further steps.
+    ``continue_asked`` carries the number of further steps, ``rewind_asked`` the step of a
+    checkpoint to go back to.
     """
 
     train_asked = Signal()
@@ -76,6 +80,7 @@ class Header(QWidget):
     stop_asked = Signal()
     kill_asked = Signal()
     continue_asked = Signal(int)
+    rewind_asked = Signal(int)
 
     def __init__(self, themes: ThemeSource, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -84,6 +89,7 @@ class Header(QWidget):
         self._stopping = False
         self._more_steps = 1_000
         self._can_continue = False
+        self._checkpoints: Callable[[], list[int]] = list
         self.train = self._button("Train", "Start training this design (Ctrl+Return)")
         self.train.setProperty("primary", True)
         self.train.setFont(fonts.base(600))
@@ -96,6 +102,7 @@ class Header(QWidget):
         self.more = self._button("Continue", "Train this very run for longer")
         self.more_menu = QMenu(self)
         self.more.setMenu(self.more_menu)
+        self.more_menu.aboutToShow.connect(self._fill_more)
         self.mark = StateMark(themes, self)
         self.state_text = Text(themes, fonts.base(600), "text", reserve="Interrupted")
         self.detail = Text(themes, fonts.base(), "muted")
@@ -167,11 +174,22 @@ class Header(QWidget):
         """Whether a stop has been asked for and not been obeyed yet."""
         return self._stopping
 
+    def set_checkpoints(self, checkpoints: Callable[[], list[int]]) -> None:
+        """Where to look for the steps that the run can go back to, when the menu opens."""
+        self._checkpoints = checkpoints
+
     def _fill_more(self) -> None:
         self.more_menu.clear()
         for steps in dict.fromkeys((self._more_steps, 500, 1_000, 5_000, 20_000)):
             action = QAction(f"+{steps:,} steps", self.more_menu)
             action.triggered.connect(lambda _=False, steps=steps: self.continue_asked.emit(steps))
+            self.more_menu.addAction(action)
+        steps_back = self._checkpoints()[-_MOST_CHECKPOINTS:]
+        if steps_back:
+            self.more_menu.addSeparator()
+        for step in reversed(steps_back):
+            action = QAction(f"Go back to step {step:,} and on from there", self.more_menu)
+            action.triggered.connect(lambda _=False, step=step: self.rewind_asked.emit(step))
             self.more_menu.addAction(action)
 
     def _update(self) -> None:
@@ -192,7 +210,7 @@ class Header(QWidget):
             self.stop.setText("Stop")
             self.stop.setToolTip("Save, and end the run; it can be continued later")
             self.stop.setEnabled(live)
-        continues = state == "finished" and self._can_continue
+        continues = state in _ENDED and self._can_continue
         self.more.setVisible(continues)  # in the place of Stop, so that nothing moves
         self.stop.setVisible(not continues)
 

@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 
 from engine import words
 from engine.events import Event, Warned
+from engine.run_directory import RunDirectory
 from trickster_gui.bridge import RunBridge, RunState, Watched
 from trickster_gui.controls import fonts
 from trickster_gui.controls.text import Text
@@ -147,6 +148,8 @@ class MonitorView(QWidget):
         header.stop_asked.connect(self._stop)
         header.kill_asked.connect(bridge.kill)
         header.continue_asked.connect(self._continue)
+        header.rewind_asked.connect(self._rewind)
+        header.set_checkpoints(self._checkpoints)
         self.empty_button.clicked.connect(self.train)
         self.samples.sample_asked.connect(bridge.sample)
         self.chart.export_asked.connect(self._ask_export)
@@ -214,6 +217,19 @@ class MonitorView(QWidget):
     def _continue(self, steps: int) -> None:
         if self._watched is not None:
             self._bridge.resume(self._watched.path, max(self.history.step, 0) + steps)
+
+    def _rewind(self, step: int) -> None:
+        if self._watched is not None:
+            self._bridge.resume(self._watched.path, from_step=step)
+
+    def _checkpoints(self) -> list[int]:
+        """Steps whose checkpoints are on disk now, ascending."""
+        if self._watched is None:
+            return []
+        try:
+            return RunDirectory(self._watched.path).checkpoint_steps()
+        except OSError:  # the folder went away: the bridge says so
+            return []
 
     # What the bridge says
 

@@ -106,11 +106,36 @@ def test_train_pause_sample_stop_and_continue(stage: Stage) -> None:
     stage.wait(lambda: bridge.state == "finished")
     assert view.header.train.text() == "Train again"
     assert view.header.more.isVisible()
+    view.header.more_menu.aboutToShow.emit()
     before = view.history.step
     view.header.more_menu.actions()[0].trigger()
     stage.wait(lambda: bridge.state == "running")
     stage.wait(lambda: len(view.history.segments) == 2)
     assert view.history.segments[0].live_steps() <= before
+    stage.click(view.header.stop)
+    stage.wait(lambda: bridge.state == "finished")
+
+
+def test_going_back_to_a_checkpoint(stage: Stage) -> None:
+    view, bridge = stage.view, stage.bridge
+    view.train()
+    stage.wait(lambda: view.history.step > 3)
+    bridge.save()
+    stage.wait(lambda: view.history.last_saved is not None)
+    saved = view.history.last_saved
+    assert saved is not None
+    stage.wait(lambda: view.history.step > saved.step + 5)
+    stage.click(view.header.stop)
+    stage.wait(lambda: bridge.state == "finished")
+    view.header.more_menu.aboutToShow.emit()
+    action = view.header.more_menu.actions()[-1]
+    assert action.text() == f"Go back to step {saved.step:,} and on from there"
+    states: list[str] = []
+    bridge.state_changed.connect(states.append)
+    action.trigger()
+    stage.wait(lambda: len(view.history.segments) == 2 and view.history.step > saved.step)
+    assert states == ["preparing", "running"]
+    assert view.history.segments[0].live_until == saved.step
     stage.click(view.header.stop)
     stage.wait(lambda: bridge.state == "finished")
 
