@@ -89,14 +89,14 @@ class StepTape:
         # All blocks are alike, so the fullest one is the last (nothing given back yet) or the
         # first (all gradients there already).
         before = list(self._alive)
-        self._block_backward("backward of the last block", others=layers - 1)
+        self._block_backward("backward of the last block")
         self._alive = before
         if not self.held:
             self._alive[2] += (layers - 1) * grads
         self._alive[1] -= (layers - 1) * saved
         if not self.again:
             self._alive[0] -= (layers - 1) * self._block_copies()
-        self._block_backward("backward of the first block", others=0)
+        self._block_backward("backward of the first block")
         self._embedding_backward()
         return self.moments
 
@@ -205,7 +205,7 @@ class StepTape:
 
     # --- backward --------------------------------------------------------------------------------
 
-    def _block_backward(self, phase: str, others: int) -> None:
+    def _block_backward(self, phase: str) -> None:
         """One block, with the gradient of its output alive; leaves that of its input."""
         self._phase = phase
         if self.again:
@@ -222,6 +222,8 @@ class StepTape:
             self._norm_backward(accumulate=False)
             self._attention_backward()
             self._add(self.residual)
+        if self.again:  # what was kept of the block's input beside what the block saves of it
+            self._give(self.again_saved() - self._input_is_saved())
 
     def _run_again(self) -> None:
         """The forward pass of a checkpointed block: what it saves is there again."""

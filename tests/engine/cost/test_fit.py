@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.cost.fit import TIGHT_FRACTION, chip_batch, fit, largest_batch, largest_context
+from engine.cost.memory import memory_of_batch, training_memory
+from engine.devices.card import Device, load_cards
+from engine.presets import preset
+from engine.run_spec import RunSpec
+from engine.spec import ModelSpec
+from tests.engine.strategies import model_specs, run_specs
+
+NANO, RUN = ModelSpec(), RunSpec(batch_size=16)
+CARDS = {card.name: card for card in load_cards()}
+
+
+def a_card(memory: int | None, chips: int = 1) -> Device:
+    whole = None if memory is None else memory * chips
+    return Device("toy", "Toy", "card", chips, whole, memory)
+
+
+def test_nano_trickster_fits_every_card() -> None:
+    assert {fit(NANO, RUN, card).verdict for card in CARDS.values()} == {"fits"}
+
+
+def test_tinyllama_does_not_fit_an_n150_even_without_activations() -> None:
+    verdict = fit(preset("tinyllama-1.1b").model, RunSpec(batch_size=8, seq_len=512), CARDS["n150"])
+    assert verdict.verdict == "does not fit"
+    assert verdict.margin_bytes is not None
+    assert verdict.margin_bytes < 0
+    assert "only a smaller model helps" in verdict.reason
+
+
+def test_the_lessons_bad_design_fits_no_card() -> None:
+    design = preset("bad-design-too-big")
+    assert {fit(design.model, design.run, card).verdict for card in CARDS.values()} == {
+        "does not fit"
+    }
+
+
+def test_the_verdict_turns_at_the_last_byte() -> None:
+    needed = training_memory(NANO, RUN).peak_bytes
+    assert fit(NANO, RUN, a_card(needed - 1)).verdict == "does not fit"
+    assert fit(NANO, RUN, a_card(needed)).verdict == "tight"
+    roomy = int(needed / (1 - TIGHT_FRACTION)) + 2
+    assert fit(NANO, RUN, a_card(roomy)).verdict == "fits"
+    assert fit(NANO, RUN, a_card(roomy - 4)).verdict == "tight"
+
+
+def test_a_host_keeps_room_for_the_process_itself() -> None:
+    needed = training_memory(NANO, RUN).peak_bytes
+    roomy = replace(a_card(needed + (300 << 20)), kind="cpu")
+    assert fit(NANO, RUN, roomy).verdict == "tight"
+
+
+def test_unknown_memory_is_said_to_be_unknown() -> None:
+    verdict = fit(NANO, RUN, a_card(None))
+    assert (verdict.verdict, verdict.margin_bytes, verdict.capacity_bytes) == (
+        "unknown",
+        None,
+        None,
+    )
+    assert "not known" in verdict.reason
+    with pytest.raises(ValueError, match="not known"):
+        largest_batch(NANO, RUN, a_card(None))
+    with pytest.raises(ValueError, match="not known"):
+        largest_context(NANO, RUN, a_card(None))
+
+
+def test_several_chips_share_the_batch_where_it_divides() -> None:
+    assert chip_batch(16, CARDS["t3k"]) == 2
+    assert chip_batch(12, CARDS["t3k"]) == 12
+    shared, whole = fit(NANO, RUN, CARDS["t3k"]), fit(NANO, RUN, CARDS["n150"])
+    assert shared.needed_bytes == training_memory(NANO, replace(RUN, batch_size=2)).peak_bytes
+    assert shared.needed_bytes < whole.needed_bytes
+    assert "2 of the 16 sequences" in shared.reason
+    uneven = fit(NANO, RUN.replace(batch_size=12), CARDS["t3k"])
+    assert "cannot be split evenly" in uneven.reason
+    assert uneven.chip_batch == 12
+
+
+def test_the_reason_names_what_dominates_and_what_would_help() -> None:
+    memory = training_memory(NANO, RUN)
+    verdict = fit(NANO, RUN, a_card(memory.peak_bytes // 2))
+    assert "activations are" in verdict.reason
+    largest = largest_batch(NANO, RUN, a_card(memory.peak_bytes // 2))
+    assert f"A batch of {largest:,} fits." in verdict.reason
+
+
+def test_checkpointing_is_offered_where_no_batch_fits_without() -> None:
+    one = training_memory(NANO, RUN.replace(batch_size=1)).peak_bytes
+    verdict = fit(NANO, RUN, a_card(one - 1))
+    assert "With gradient checkpointing a batch of" in verdict.reason
+
+
+def test_a_shorter_context_is_offered_where_one_sequence_is_too_much() -> None:
+    long = NANO.replace(max_seq_len=65_536)
+    run = RunSpec(batch_size=1, gradient_checkpointing=True)
+    verdict = fit(long, run, a_card(1 << 30))
+    assert "shorter context" in verdict.reason
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data(), st.integers(10_000, 10_000_000), st.integers(1, 4))
+def test_the_largest_batch_is_the_largest(data: st.DataObject, memory: int, chips: int) -> None:
+    spec = data.draw(model_specs())
+    run = data.draw(run_specs(spec))
+    card = a_card(memory, chips)
+    batch = largest_batch(spec, run, card)
+    assert batch % chips == 0
+    if batch:
+        assert memory_of_batch(spec, run, batch // chips).peak_bytes <= memory
+    if batch + chips <= 65_536:
+        assert memory_of_batch(spec, run, batch // chips + 1).peak_bytes > memory
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data(), st.integers(10_000, 3_000_000))
+def test_the_largest_context_is_the_largest(data: st.DataObject, memory: int) -> None:
+    spec = data.draw(model_specs())
+    run = data.draw(run_specs(spec)).replace(seq_len=None)
+    context = largest_context(spec, run, a_card(memory))
+    if context:
+        fitting = spec.replace(max_seq_len=context)
+        assert training_memory(fitting, run).peak_bytes <= memory
+    more = spec.replace(max_seq_len=context + 1)
+    assert training_memory(more, run).peak_bytes > memory
+
+
+def test_the_largest_context_stops_where_the_declaration_does() -> None:
+    tiny = ModelSpec(hidden_dim=2, num_layers=1, num_heads=1, num_kv_heads=1, mlp_dim=1,
+                     vocab_size=2, position="none")  # fmt: skip
+    assert largest_context(tiny, RunSpec(batch_size=1), a_card(1 << 50)) == 4_194_304
