@@ -59,6 +59,7 @@ class Application(QObject):
     def start(self) -> None:
         """Show the window, then ask slow drivers what this computer has."""
         self.window.show()
+        self.window.setFocus()  # no control looks chosen before one is
         self.bridge.run_in_background(
             full_surroundings, self.window.show_surroundings, self._devices_failed
         )
@@ -105,6 +106,12 @@ class Application(QObject):
         except CalibrationError as error:
             self.messages.post("warning", str(error), "Measure again", self.calibrate)
             calibration = None
+        else:
+            if calibration is None and not self._measuring:
+                self.messages.post(
+                    "info", "Predicted times need one measurement of this computer (a minute).",
+                    "Measure now", self.calibrate,
+                )  # fmt: skip
         self.window.cost.set_calibration(calibration, measuring=self._measuring)
 
     def _devices_failed(self, reason: str) -> None:

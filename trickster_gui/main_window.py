@@ -76,6 +76,7 @@ class MainWindow(QMainWindow):
         self.top = TopBar(document, themes)
         self.bar = MessageBar(messages, themes)
         self._looked_at: str | None = None
+        self._shown_device: object = None
         self._lists: dict[str, SearchList] = {}
         self._arrange()
         self._declare_commands()
@@ -135,6 +136,10 @@ class MainWindow(QMainWindow):
         self.state_changed.emit()
 
     def _show_device(self) -> None:
+        shown = (self._looked_at, self.document.run.device, self.around)
+        if shown == self._shown_device:  # most changes are of the model: a drag must not wait
+            return
+        self._shown_device = shown
         name = self._looked_at or self.document.run.device
         self.cost.set_selected_device(self._looked_at)
         here = self.around.is_here(name) or not self.around.complete

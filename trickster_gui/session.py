@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from engine.parameter import SpecError
-from engine.run_spec import RunSpec, run_from_dict, run_to_dict
-from engine.spec import ModelSpec, spec_from_dict, spec_to_dict
+from engine.run_spec import RunSpec, run_from_dict, run_parameters, run_to_dict
+from engine.spec import ModelSpec, model_parameters, spec_from_dict, spec_to_dict
 from trickster_gui.document import MAX_TITLE, UNDO_LIMIT, Design, History, HistoryStep
 from trickster_gui.settings import Settings, settings_from_dict, settings_to_dict
 
@@ -140,13 +140,22 @@ def _design_from_dict(values: object) -> Design:
 
 
 def _difference(before: Design, after: Design) -> dict[str, Any]:
-    changed: dict[str, Any] = {}
-    old, new = _design_to_dict(before), _design_to_dict(after)
-    for part in ("model", "run"):
-        changed[part] = {k: v for k, v in new[part].items() if old[part][k] != v}
-    if old["title"] != new["title"]:
-        changed["title"] = new["title"]
+    changed: dict[str, Any] = {
+        "model": _changes(before.model, after.model, model_parameters()),
+        "run": _changes(before.run, after.run, run_parameters()),
+    }
+    if before.title != after.title:
+        changed["title"] = after.title
     return changed
+
+
+def _changes(before: object, after: object, names: Iterable[str]) -> dict[str, Any]:
+    """Fields that differ. Not by asdict, which copies deeply: this runs while a hand drags."""
+    if before is after:
+        return {}
+    return {
+        name: value for name in names if (value := getattr(after, name)) != getattr(before, name)
+    }
 
 
 def _changed(design: Design, values: object) -> Design:

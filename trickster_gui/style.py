@@ -18,6 +18,8 @@ QMainWindow, QDialog, #page {{ background: {background}; }}
 QScrollArea {{ border: none; background: transparent; }}
 QSplitter::handle {{ background: {border}; }}
 QSplitter::handle:hover {{ background: {accent}; }}
+QSplitter#rows::handle {{ background: transparent; }}
+QSplitter#rows::handle:hover {{ background: {border}; }}
 QToolTip {{ background: {raised}; color: {text}; border: 1px solid {border}; padding: 4px; }}
 QLineEdit {{
     background: {background}; color: {text}; border: 1px solid {border}; border-radius: 5px;
