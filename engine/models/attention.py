@@ -23,27 +23,31 @@ class Surroundings:
         mask: which scores count, (T, S) of bool, or what is added to them, (H, T, S);
             None: every token looks at all tokens up to itself (``causal``) or simply at all.
         causal: whether the plain causal mask, T = S, applies.
+        in_fp32: whether scores are computed in fp32 though everything else is in 16 bits.
     """
 
     rotation: tuple[Tensor, Tensor] | None
     mask: Tensor | None
     causal: bool
+    in_fp32: bool = False
 
 
 def look_around(
-    spec: ModelSpec, positions_T: Tensor, start: int, dtype: torch.dtype
+    spec: ModelSpec, positions_T: Tensor, start: int, dtype: torch.dtype, *, in_fp32: bool = False
 ) -> Surroundings:
     """The surroundings of tokens at ``positions_T``, the first of which is ``start``."""
     rotation = rotation_table(positions_T, spec, dtype) if spec.position == "rope" else None
     count = positions_T.shape[0]
+    if start == 0 or count == 1:  # one new token may look at everything before it
+        mask, causal = None, count > 1
+    else:
+        positions_S = torch.arange(start + count, device=positions_T.device)
+        mask, causal = positions_T[:, None] >= positions_S[None, :], False
     if spec.position == "alibi":
         positions_S = torch.arange(start + count, device=positions_T.device)
-        bias_HTS = alibi_bias(positions_T, positions_S, spec.num_heads)
-        return Surroundings(rotation, bias_HTS.to(dtype), causal=False)
-    if start == 0 or count == 1:  # one new token may look at everything before it
-        return Surroundings(rotation, None, causal=count > 1)
-    positions_S = torch.arange(start + count, device=positions_T.device)
-    return Surroundings(rotation, positions_T[:, None] >= positions_S[None, :], causal=False)
+        mask, causal = alibi_bias(positions_T, positions_S, spec.num_heads), False
+        mask = mask if in_fp32 else mask.to(dtype)
+    return Surroundings(rotation, mask, causal, in_fp32)
 
 
 class CausalSelfAttention(nn.Module):
@@ -72,10 +76,8 @@ class CausalSelfAttention(nn.Module):
         q_BHTh, k_BKTh, v_BKTh = self.project(x_BTD, around)
         if cache is not None:
             k_BKTh, v_BKTh = cache.extend(self.layer, k_BKTh, v_BKTh)
-        heads_BHTh = F.scaled_dot_product_attention(
-            q_BHTh, self.share(k_BKTh), self.share(v_BKTh), attn_mask=around.mask,
-            dropout_p=self.dropout if self.training else 0.0, is_causal=around.causal,
-        )  # fmt: skip
+        dropout = self.dropout if self.training else 0.0
+        heads_BHTh = attend(q_BHTh, self.share(k_BKTh), self.share(v_BKTh), around, dropout)
         out_BTD: Tensor = self.o_proj(heads_BHTh.transpose(1, 2).flatten(2))
         return out_BTD
 
@@ -106,3 +108,21 @@ class CausalSelfAttention(nn.Module):
         ahead_TT = torch.ones(count, count, dtype=torch.bool, device=x_BTD.device).triu(1)
         weights_BHTT: Tensor = scores_BHTT.masked_fill(ahead_TT, -torch.inf).softmax(dim=-1)
         return weights_BHTT
+
+
+def attend(
+    q_BHTh: Tensor, k_BHSh: Tensor, v_BHSh: Tensor, around: Surroundings, dropout: float
+) -> Tensor:
+    """softmax(q kᵀ / √h + mask) v by torch's fused kernel: (B, H, T, h)."""
+    kind, dtype = q_BHTh.device.type, q_BHTh.dtype
+    if not around.in_fp32 or dtype == torch.float32:
+        return F.scaled_dot_product_attention(
+            q_BHTh, k_BHSh, v_BHSh, attn_mask=around.mask, dropout_p=dropout,
+            is_causal=around.causal,
+        )  # fmt: skip
+    with torch.autocast(kind, enabled=False):  # which would cast back to 16 bits
+        heads_BHTh = F.scaled_dot_product_attention(
+            q_BHTh.float(), k_BHSh.float(), v_BHSh.float(), attn_mask=around.mask,
+            dropout_p=dropout, is_causal=around.causal,
+        )  # fmt: skip
+    return heads_BHTh.to(dtype)

@@ -80,8 +80,12 @@ class Stack(nn.Module):
         if spec.norm_position == "pre":
             self.norm = make_norm(spec)
 
-    def forward(self, inputs_BT: Tensor, cache: KVCache | None, *, checkpointing: bool) -> Tensor:
-        x_BTD, around = self.embed(inputs_BT, 0 if cache is None else cache.length)
+    def forward(
+        self, inputs_BT: Tensor, cache: KVCache | None, *, checkpointing: bool = False,
+        in_fp32: bool = False,
+    ) -> Tensor:  # fmt: skip
+        start = 0 if cache is None else cache.length
+        x_BTD, around = self.embed(inputs_BT, start, in_fp32=in_fp32)
         for block in self.layers:
             if checkpointing:
                 x_BTD = checkpoint(
@@ -94,7 +98,9 @@ class Stack(nn.Module):
             cache.length += inputs_BT.shape[1]
         return self.norm(x_BTD) if self.spec.norm_position == "pre" else x_BTD
 
-    def embed(self, inputs_BT: Tensor, start: int) -> tuple[Tensor, Surroundings]:
+    def embed(
+        self, inputs_BT: Tensor, start: int, *, in_fp32: bool = False
+    ) -> tuple[Tensor, Surroundings]:
         """Vectors of the tokens, the first of which stands at ``start``, and what is around."""
         spec = self.spec
         x_BTD: Tensor = self.embed_tokens(inputs_BT)
@@ -105,7 +111,8 @@ class Stack(nn.Module):
             x_BTD = x_BTD + sinusoidal_table(positions_T, spec.hidden_dim).to(x_BTD.dtype)
         if spec.dropout:
             x_BTD = F.dropout(x_BTD, spec.dropout, self.training)
-        return x_BTD, look_around(spec, positions_T, start, to_compute_dtype(x_BTD).dtype)
+        dtype = to_compute_dtype(x_BTD).dtype
+        return x_BTD, look_around(spec, positions_T, start, dtype, in_fp32=in_fp32)
 
 
 class OutputHead(nn.Module):
@@ -134,12 +141,15 @@ class Decoder(nn.Module):
         spec: the design that it is made from.
         gradient_checkpointing: in training, forget what is inside each block and compute it
             again going backward.
+        attention_in_fp32: compute scores in fp32 in a 16-bit model. For CPUs, whose 16-bit
+            attention is slow going backward; keeps queries, keys, values and heads at 4 bytes.
     """
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         self.spec = spec
         self.gradient_checkpointing = False
+        self.attention_in_fp32 = False
         self.model = Stack(spec)
         self.lm_head = OutputHead(spec)
 
@@ -160,7 +170,8 @@ class Decoder(nn.Module):
         self._check_length(inputs_BT, cache)
         checkpointing = self.gradient_checkpointing and self.training and torch.is_grad_enabled()
         assert cache is None or not checkpointing, "a cache is for writing, not for training"
-        x_BTD = self.model(inputs_BT, cache, checkpointing=checkpointing)
+        in_fp32 = self.attention_in_fp32
+        x_BTD = self.model(inputs_BT, cache, checkpointing=checkpointing, in_fp32=in_fp32)
         if last_only:
             x_BTD = x_BTD[:, -1:]
         logits_BTV: Tensor = self.lm_head(x_BTD, self.model.embed_tokens.weight)

@@ -267,3 +267,28 @@ def test_last_only_gives_the_last_logits() -> None:
     tokens_BT = some_tokens(tiny())
     whole = model(tokens_BT).logits_BTV
     torch.testing.assert_close(model(tokens_BT, last_only=True).logits_BTV, whole[:, -1:])
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+@pytest.mark.parametrize("pure", [True, False])
+def test_attention_in_fp32_is_the_same_attention_more_exactly(pure: bool, position: str) -> None:
+    spec = tiny(position=position, num_kv_heads=2)
+    exact = build(spec)(some_tokens(spec)).logits_BTV
+    errors = []
+    for in_fp32 in (True, False):
+        model = build(spec, dtype=torch.bfloat16 if pure else torch.float32)
+        model.attention_in_fp32 = in_fp32
+        with torch.autocast("cpu", torch.bfloat16, enabled=not pure):
+            logits_BTV = model(some_tokens(spec)).logits_BTV
+            model(some_tokens(spec), some_tokens(spec)).loss.backward()
+        assert logits_BTV.dtype == torch.bfloat16
+        errors.append((logits_BTV - exact).norm() / exact.norm())
+    assert errors[0] < 0.03
+    assert errors[0] < 1.5 * errors[1]
+
+
+def test_attention_in_fp32_changes_nothing_in_an_fp32_model() -> None:
+    model = build(tiny())
+    before = model(some_tokens(tiny())).logits_BTV
+    model.attention_in_fp32 = True
+    assert torch.equal(model(some_tokens(tiny())).logits_BTV, before)
