@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,6 +47,7 @@ class Progress:
         return dataclasses.asdict(self)
 
 
+_LARGEST = 1e300
 _COUNTS = ("step", "tokens", "segment", "validations_since_best")
 _OPTIONAL_COUNTS = ("best_step", "validated_step", "sampled_step", "compile_from", "memory_bytes")
 _OPTIONAL_LOSSES = ("best_validation_loss", "validation_loss")
@@ -78,6 +78,7 @@ def _count(name: str, value: Any) -> int:
 
 
 def _loss(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not -_LARGEST <= value <= _LARGEST:  # false for NaN too
         raise CheckpointError(f"its {name} is no finite number")
     return float(value)

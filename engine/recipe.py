@@ -1,0 +1,55 @@
+"""A run that suits a computer: as many steps as fit a person's time, chosen from measured speed.
+
+Plain numbers, no torch: the window proposes with it.
+"""
+
+from __future__ import annotations
+
+from engine.cost.calibration import Calibration
+from engine.cost.time import measured_rate, step_time
+from engine.run_spec import RunSpec
+from engine.spec import ModelSpec
+
+FIRST_LOOK_S = 60.0
+# Fewer updates than this show no learning, however large their batches are.
+LEAST_STEPS = 300
+_LEAST_VALIDATION_TOKENS, _MOST_VALIDATION_TOKENS = 2_000, 120_000
+# A validation passes forward only: a third of the work of training on a token.
+_FORWARD_SHARE = 1 / 3
+_VALIDATIONS, _VALIDATION_SHARE = 10, 0.1
+
+
+def proposed_run(
+    spec: ModelSpec, run: RunSpec, calibration: Calibration, budget_s: float = FIRST_LOOK_S
+) -> RunSpec | None:
+    """``run`` with batch, steps and intervals that take about ``budget_s`` on this computer.
+
+    The batch is halved as long as fewer than LEAST_STEPS updates would fit; steps never exceed
+    those of ``run``. Ten validations and samples are spread over the run, and validations take
+    about a tenth of its time. None where nothing was measured in this precision.
+    """
+    batch = run.batch_size
+    while True:
+        tried = run.replace(batch_size=batch)
+        rate = measured_rate(calibration, spec, tried)
+        if rate is None:
+            return None
+        fitting = int(budget_s / step_time(spec, tried, rate).seconds)
+        if fitting >= LEAST_STEPS or batch == 1:
+            break
+        batch //= 2
+    steps = max(1, min(run.steps, fitting))
+    every = max(1, steps // _VALIDATIONS)
+    return tried.replace(
+        steps=steps,
+        warmup_steps=min(run.warmup_steps, steps // 10),
+        validate_every=every,
+        sample_every=every,
+        validation_tokens=affordable_validation_tokens(tried.tokens_per_step(spec) * steps),
+    )
+
+
+def affordable_validation_tokens(training_tokens: int) -> int:
+    """Tokens to validate on, ten times and once before, in about a tenth of the training's time."""
+    each = _VALIDATION_SHARE * training_tokens / _FORWARD_SHARE / (_VALIDATIONS + 1)
+    return max(_LEAST_VALIDATION_TOKENS, min(_MOST_VALIDATION_TOKENS, int(each)))

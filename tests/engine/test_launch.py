@@ -1,0 +1,124 @@
+"""Creating, listing and launching runs, without torch in this process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.events import Finished, Started, Step, Validation
+from engine.launch import create_run, discard, launch, list_runs, summarize, worker_environment
+from engine.locations import runs_home
+from engine.parameter import SpecError
+from engine.run_directory import EventWriter, RunDirectory, RunDirectoryError
+from engine.run_spec import RunSpec
+from engine.spec import ModelSpec
+
+SPEC, RUN = ModelSpec(), RunSpec(steps=200)
+
+
+def test_runs_get_folders_of_their_own_named_by_time_and_title() -> None:
+    first, second = create_run(SPEC, RUN, "My Run: Ünï!"), create_run(SPEC, RUN, "My Run: Ünï!")
+    assert first.path != second.path
+    assert first.path.parent == runs_home()
+    assert "my-run-n" in first.path.name
+    assert first.record().title == "My Run: Ünï!"
+    assert first.record().run == RUN
+
+
+@pytest.mark.parametrize("title", ["", "///", "..", "\0", "x" * 5_000, "日本"])
+def test_any_title_makes_a_folder_below_the_home_of_runs(title: str) -> None:
+    assert create_run(SPEC, RUN, title).path.parent == runs_home()
+
+
+def test_a_run_that_cannot_be_built_makes_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(SpecError):
+        create_run(SPEC.replace(num_heads=7), RUN, "x", tmp_path / "run")
+    with pytest.raises(SpecError):
+        create_run(SPEC, RUN.replace(seq_len=4_096), "x", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_place_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RunDirectoryError, match="cannot write"):
+        create_run(SPEC, RUN, "x", tmp_path / "file" / "run")
+
+
+def filled(path: Path, title: str = "run") -> RunDirectory:
+    directory = create_run(SPEC, RUN, title, path)
+    writer = EventWriter(directory.events_file)
+    writer.write(Started(0, 200, 1, 1, "cpu", "fp32", 1, 1, 1, 1))
+    writer.write(Validation(10, 10, 3.5, 5, best=True))
+    for step in range(1, 151):
+        writer.write(Step(step, step, 4.0 - step / 100, 1e-3, 1.0, 0.1, 10.0))
+    writer.close()
+    return directory
+
+
+def test_a_summary_has_the_latest_numbers(tmp_path: Path) -> None:
+    directory = filled(tmp_path / "run", "a title")
+    found = summarize(directory)
+    assert (found.title, found.step, found.total_steps) == ("a title", 150, 200)
+    assert (found.loss, found.validation_loss, found.state) == (2.5, 3.5, "interrupted")
+    writer = EventWriter(directory.events_file)
+    writer.write(Finished(150, "stopped"))
+    writer.close()
+    assert summarize(directory).state == "finished"
+
+
+def test_the_list_is_newest_first_and_passes_over_what_is_damaged(tmp_path: Path) -> None:
+    filled(tmp_path / "b")
+    create_run(SPEC, RUN, "fresh", tmp_path / "a")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("x")
+    broken = filled(tmp_path / "broken")
+    broken.run_file.write_text("{")
+    torn = filled(tmp_path / "torn")
+    torn.events_file.write_bytes(b"\xff\x00junk\n{" + b"x" * 100)
+    found = list_runs(tmp_path)
+    assert [run.path.name for run in found] == ["torn", "a", "b"]
+    assert found[0].loss is None
+    assert found[1].step == 0
+    assert list_runs(tmp_path / "nowhere") == ()
+
+
+def test_the_worker_finds_this_very_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "elsewhere")
+    environment = worker_environment()
+    first, rest = environment["PYTHONPATH"].split(os.pathsep)
+    assert (Path(first) / "engine" / "launch.py").is_file()
+    assert rest == "elsewhere"
+
+
+def test_a_run_is_not_started_twice_by_mistake(tmp_path: Path) -> None:
+    directory = filled(tmp_path / "run")
+    with pytest.raises(RunDirectoryError, match="resume it"):
+        launch(directory)
+    with pytest.raises(RunDirectoryError, match="holds no run"):
+        launch(RunDirectory(tmp_path))
+
+
+def test_an_interpreter_that_is_not_there_says_so(tmp_path: Path) -> None:
+    directory = create_run(SPEC, RUN, "x", tmp_path / "run")
+    with pytest.raises(RunDirectoryError, match="cannot start"):
+        launch(directory, interpreter=tmp_path / "python")
+
+
+def test_discard_removes_what_is_ours_and_nothing_else(tmp_path: Path) -> None:
+    directory = create_run(SPEC, RUN, "x", tmp_path / "run")
+    (directory.path / "mine.txt").write_text("kept")
+    discard(directory)
+    assert [entry.name for entry in directory.path.iterdir()] == ["mine.txt"]
+    whole = create_run(SPEC, RUN, "x", tmp_path / "other")
+    discard(whole)
+    assert not whole.path.exists()
+
+
+def test_launching_and_listing_load_no_torch_and_no_numpy() -> None:
+    code = "import sys, engine.launch; sys.exit(bool({'torch', 'numpy'} & set(sys.modules)))"
+    root = Path(__file__).resolve().parents[2]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
