@@ -1,0 +1,181 @@
+"""train, resume, generate and calibrate as a person types them."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from engine.__main__ import main
+from engine.cli.progress import ProgressPrinter
+from engine.cost.calibration import load_calibration
+from engine.events import Finished, Preparing, Started, Step, Validation, Warned
+from engine.run_directory import RunDirectory
+from engine.training import calibrate as calibration
+from tests.engine.training.tiny import write_text
+
+TINY = [
+    "--set", "model.hidden_dim=32", "--set", "model.num_layers=1", "--set", "model.num_heads=2",
+    "--set", "model.mlp_dim=32", "--set", "model.max_seq_len=16", "--set", "model.vocab_size=32",
+    "--set", "validation_tokens=320", "--set", "sample_tokens=8", "--set", "threads=1",
+    "--set", "compile=off", "--batch", "4", "--device", "cpu",
+]  # fmt: skip
+
+
+def train_command(folder: Path, *more: str) -> list[str]:
+    text = folder / "text.txt"
+    if not text.exists():
+        write_text(folder)
+    return ["train", "first-minute", "--corpus", str(text), *TINY, *more]
+
+
+def answer(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    document = json.loads(captured.out)
+    assert isinstance(document, dict)
+    return document
+
+
+def test_train_resume_and_generate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = str(tmp_path / "run")
+    assert main(train_command(tmp_path, "--run", run, "--steps", "12", "--json")) == 0
+    first = answer(capsys)
+    assert (first["result"], first["step"]) == ("completed", 12)
+    assert first["checkpoints"] == [12]
+    assert main(["resume", run, "--steps", "15", "--json"]) == 0
+    second = answer(capsys)
+    assert second["step"] == 15
+    assert main(["resume", run]) == 2
+    assert "ask for more steps" in capsys.readouterr().err
+
+    arguments = ["generate", run, "--prompt", "the é", "--max-new-tokens", "9", "--seed", "4"]
+    assert main([*arguments, "--json"]) == 0
+    written = answer(capsys)
+    assert written["unknown_characters"] == ["é"]
+    assert len(written["ids"]) == 9  # type: ignore[arg-type]
+    assert main(arguments) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"the é{written['text']}\n"
+    assert "'é'" in captured.err
+    assert main([*arguments, "--step", "12", "--json"]) == 0
+    assert answer(capsys)["step"] == 12
+    assert main([*arguments, "--best", "--json"]) == 0
+    assert answer(capsys)["step"] in (12, 15)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--steps", "0"], "at least 1"),
+        (["--steps", "many"], "not a whole number"),
+        (["--lr", "nan"], "not a finite number"),
+        (["--seq", "17"], "do not fit the context"),
+        (["--precision", "fp8"], "not one of"),
+        (["--set", "speed=9"], "not a setting"),
+        (["--set", "model.depth=9"], "not a parameter of a model"),
+        (["--set", "model.num_heads=5"], "not divisible"),
+        (["--device", "n150:0"], "not part of this version yet"),
+        (["--device", "gpu9"], "is not a device"),
+        (["--corpus", "nowhere.txt"], "neither a text of the catalogue"),
+        (["--set", "model.vocab_size=4"], "different characters"),
+        (["--set", "warmup_steps=3000"], "longer than the run"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    run = tmp_path / "run"
+    assert main(train_command(tmp_path, "--run", str(run), "--json", *arguments)) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+    assert not run.exists()
+
+
+def test_a_run_is_never_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.json").write_text("{}")
+    assert main(train_command(tmp_path, "--run", str(run))) == 2
+    assert "already holds a run" in capsys.readouterr().err
+    assert (run / "run.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("command", ["resume", "generate"])
+def test_a_folder_without_a_run_is_bad_input(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    assert main([command, str(tmp_path)]) == 2
+    assert "holds no run" in capsys.readouterr().err
+
+
+def test_a_terminal_gets_one_line_that_is_rewritten_and_a_file_a_line_each() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    events = [
+        Preparing("reading"), Started(0, 3, 1, 10, "cpu", "fp32", 8, 90, 10, 5, {"uniform": 1.6}),
+        Warned("careful"), Step(1, 8, 2.0, 1e-3, 1.0, 0.1, 80.0),
+        Step(2, 16, 1.5, 1e-3, 1.0, 0.1, 80.0), Validation(2, 16, 1.75, 9, best=True),
+        Step(3, 24, 1.25, 1e-3, 1.0, 0.1, 80.0), Finished(3, "completed", 1.75, 2),
+    ]  # fmt: skip
+    shown = []
+    for stream in (Terminal(), io.StringIO()):
+        printer = ProgressPrinter(stream)
+        for event in events:
+            printer(event)
+        shown.append(stream.getvalue())
+    terminal, file = shown
+    assert "\x1b" not in file
+    assert [line for line in file.splitlines() if line.startswith("step 2/3")]
+    assert "\r\x1b[Kstep 3/3  loss 1.2500  validation 1.7500" in terminal
+    assert terminal.endswith("completed at step 3, best validation loss 1.7500 at step 2\n")
+
+
+def test_calibrate_measures_this_computer(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "SHAPES", calibration.SHAPES[:2])
+    monkeypatch.setattr(calibration, "_SECONDS_FOR_A_SHAPE", 0.05)
+    calibration.calibrate("cpu")
+    found = load_calibration("cpu")
+    assert found is not None
+    assert len(found.points) == 2
+    assert all(point.seconds > 0 and point.precision == "fp32" for point in found.points)
+    assert dict(found.machine) == calibration.machine()
+    again = calibration.calibrate("cpu")
+    assert len(again.points) == 2, "measured anew, not twice"
+
+
+def test_ctrl_c_stops_with_a_checkpoint_and_says_how_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The signal comes from a thread that watches the record, as a person would."""
+
+    run = RunDirectory(tmp_path / "run")
+
+    def interrupt() -> None:
+        while not any(isinstance(event, Step) for event in run.events()):
+            time.sleep(0.01)
+        signal.raise_signal(signal.SIGINT)
+
+    watcher = threading.Thread(target=interrupt)
+    watcher.start()
+    try:
+        status = main(train_command(tmp_path, "--run", str(run.path), "--steps", "100000"))
+    finally:
+        watcher.join()
+    assert status == 0
+    out = capsys.readouterr().out
+    assert "stopped at step" in out
+    assert f"python -m engine resume {run.path}" in out
+    assert run.checkpoint_steps()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
