@@ -1,0 +1,170 @@
+"""The commands that only count: params, cost, devices, presets, parameters."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.__main__ import main
+from engine.cost.calibration import Calibration, Point, save
+from engine.presets import load_presets
+from engine.run_spec import RunSpec, run_parameters
+from engine.spec import model_parameters
+
+
+def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    """The one JSON document on standard output."""
+    assert main([*arguments, "--json"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    return json.loads(printed.out)
+
+
+def text(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(list(arguments)) == 0
+    return capsys.readouterr().out
+
+
+def test_params_json(capsys: pytest.CaptureFixture[str]) -> None:
+    document = answer(capsys, "params", "nano-trickster")
+    assert document["total"] == 5_180_672
+    assert document["groups"] == {
+        "embedding": 65_536, "attention": 1_572_864, "mlp": 3_538_944, "norm": 3_328,
+    }  # fmt: skip
+    weights = document["weights"]
+    assert set(weights[0]) == {"name", "group", "shape", "copies"}
+    sizes = 0
+    for weight in weights:
+        product = weight["copies"]
+        for size in weight["shape"]:
+            product *= size
+        sizes += product
+    assert sizes == document["total"]
+
+
+@pytest.mark.parametrize("entry", [p for p in load_presets() if p.total], ids=lambda p: p.id)
+def test_params_of_each_preset(entry: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert answer(capsys, "params", entry.id)["total"] == entry.total
+
+
+def test_params_of_a_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "design.yaml"
+    path.write_text("title: Mine\nmodel: {vocab_size: 65}\n")
+    assert answer(capsys, "params", str(path))["total"] == 5_131_776
+    assert text(capsys, "params", str(path)).startswith("Mine: 5,131,776 parameters")
+
+
+def test_cost_json_has_the_agreed_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    document = answer(capsys, "cost", "nano-trickster")
+    assert {"params", "flops_per_token", "memory", "kv_cache_bytes_per_token", "fit"} <= set(
+        document
+    )
+    assert (document["params"], document["flops_per_token"]) == (5_180_672, 40_501_248)
+    assert document["kv_cache_bytes_per_token"] == 6_144
+    memory = document["memory"]
+    assert {
+        "weights_bytes", "gradients_bytes", "optimizer_bytes", "activations_bytes", "peak_bytes",
+        "peak_phase",
+    } <= set(memory)  # fmt: skip
+    assert sum(memory["at_peak"].values()) == memory["peak_bytes"]
+    devices = [fit["device"] for fit in document["fit"]]
+    assert devices[0] == "cpu"
+    assert devices[-7:] == ["n150", "n300", "t3k", "p100", "p150", "p300c", "galaxy"]
+    for fit in document["fit"]:
+        assert {"device", "capacity_bytes", "verdict", "reason"} <= set(fit)
+
+
+def test_cost_takes_the_runs_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    def peak(*more: str) -> int:
+        return int(answer(capsys, "cost", "good-design", *more)["memory"]["peak_bytes"])
+
+    whole = peak("--batch", "16")
+    assert peak("--batch", "8") < whole
+    assert peak("--batch", "16", "--seq", "128") < whole
+    assert peak("--batch", "16", "--precision", "bf16") < whole
+    assert peak("--batch", "16", "--optimizer", "sgd") < whole
+    assert peak("--batch", "16", "--set", "gradient_checkpointing=on") < whole
+    assert peak("--batch", "16", "--accumulation", "2") > whole
+
+
+def test_cost_of_one_device(capsys: pytest.CaptureFixture[str]) -> None:
+    document = answer(capsys, "cost", "tinyllama-1.1b", "--device", "n150")
+    assert [fit["device"] for fit in document["fit"]] == ["n150"]
+    assert document["fit"][0]["verdict"] == "does not fit"
+    assert document["device"] == "n150"
+    assert document["step_s"]["kind"] == "estimate"
+    assert document["total_s"]["seconds"] == pytest.approx(
+        document["step_s"]["seconds"] * RunSpec().steps
+    )
+
+
+def test_cost_uses_what_was_measured_here(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("cost", "nano-trickster", "--device", "cpu")
+    assert answer(capsys, *arguments)["step_s"] is None
+    assert "time on cpu: unknown" in text(capsys, *arguments)
+    save(Calibration((Point(10**12, 10.0, 4_096, "fp32", 2),), {}, "cpu", 1.0))
+    assert answer(capsys, *arguments)["step_s"]["kind"] == "measured"
+    assert "time on cpu (measured)" in text(capsys, *arguments)
+
+
+def test_a_damaged_calibration_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    path = save(Calibration((), {}, "cpu", 1.0))
+    path.write_text("{")
+    assert main(["cost", "gpt2"]) == 2
+    assert "measure this computer's speed again" in capsys.readouterr().err
+
+
+def test_cost_reads_well(capsys: pytest.CaptureFixture[str]) -> None:
+    printed = text(capsys, "cost", "good-design")
+    assert "5,180,672 parameters" in printed
+    assert "at its fullest: " in printed
+    assert "compute-optimal: 104 M" in printed
+    assert "galaxy" in printed
+
+
+def test_devices(capsys: pytest.CaptureFixture[str]) -> None:
+    document = answer(capsys, "devices")
+    assert document["devices"][0]["name"] == "cpu"
+    assert len(document["cards"]) == 7
+    assert document["cards"][5]["tflops"] == {"fp8": None, "fp16": None, "blockfp8": None}
+    printed = text(capsys, "devices")
+    assert "This computer" in printed
+    assert "2,304*" in printed
+
+
+def test_devices_shows_present_cards(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from engine.cli import devices
+    from engine.devices.host import present_cards
+
+    folder = tmp_path / "tenstorrent!0"
+    folder.mkdir()
+    for name, value in (("tt_card_type", "n300"), ("tt_serial", "s1"), ("tt_aiclk", "1000")):
+        (folder / name).write_text(value)
+    monkeypatch.setattr(devices, "present_cards", lambda: present_cards(tmp_path))
+    monkeypatch.setattr(devices, "gpu_problem", lambda: "the driver hangs")
+    assert answer(capsys, "devices")["present_cards"][0]["card"] == "n300"
+    printed = text(capsys, "devices")
+    assert "n300:0: n300, 2 chip(s), /dev/tenstorrent/0, 1000 MHz, serial s1" in printed
+    assert "could not be listed: the driver hangs" in printed
+
+
+def test_presets(capsys: pytest.CaptureFixture[str]) -> None:
+    document = answer(capsys, "presets")
+    assert [entry["id"] for entry in document] == [entry.id for entry in load_presets()]
+    printed = text(capsys, "presets")
+    assert "1,100,048,384" in printed
+    assert "impossible" in printed
+
+
+def test_parameters_are_documentation(capsys: pytest.CaptureFixture[str]) -> None:
+    document = answer(capsys, "parameters")
+    assert [entry["name"] for entry in document["model"]] == list(model_parameters())
+    assert [entry["name"] for entry in document["run"]] == list(run_parameters())
+    printed = text(capsys, "parameters")
+    for name in (*model_parameters(), *run_parameters()):
+        assert f"\n{name} (" in printed
