@@ -11,6 +11,9 @@ from engine.run_directory import LineReader
 
 # At least one whole line always fits.
 _READ_BYTES = MAX_LINE_BYTES + 2
+# Lines parsed in one go (about a millisecond), and the pause after them.
+_PORTION = 64
+_BREATH_S = 0.000_2
 
 
 class EventTail:
@@ -51,7 +54,7 @@ class EventTail:
                 self._pending, self._next = self._reader.lines(_READ_BYTES), 0
                 if not self._pending:
                     break
-            portion = self._pending[self._next : self._next + min(64, limit - len(found))]
+            portion = self._pending[self._next : self._next + min(_PORTION, limit - len(found))]
             self._next += len(portion)
             for line in portion:
                 event = parse_line(line)
@@ -59,6 +62,8 @@ class EventTail:
                     found.append(event)
                 elif line.strip():
                     self.unreadable += 1
+            if len(portion) == _PORTION:
+                time.sleep(_BREATH_S)  # hands the interpreter's lock to the window's thread
         return found
 
     @property

@@ -12,7 +12,9 @@ from engine import words
 from trickster_gui.theme import Theme
 
 # Least distance between two ticks, in px.
-_APART_X_PX, _APART_Y_PX = 64.0, 18.0
+_APART_X_PX, _APART_Y_PX, _APART_SMALL_PX = 64.0, 30.0, 18.0
+# An axis shorter than this has its ticks closer together, so that it has more than one.
+_SMALL_PX = 90.0
 _LOG_MULTIPLES = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 
 
@@ -73,7 +75,10 @@ class ReadableAxis(pg.AxisItem):  # type: ignore[misc]
         return [(1.0, inside[::every])]
 
     def _linear_ticks(self, low: float, high: float, size: float) -> tuple[float, list[float]]:
-        apart = _APART_X_PX if self.orientation in ("top", "bottom") else _APART_Y_PX
+        if self.orientation in ("top", "bottom"):
+            apart = _APART_X_PX
+        else:
+            apart = _APART_SMALL_PX if size < _SMALL_PX else _APART_Y_PX
         spacing = round_step((high - low) * apart / max(size, apart))
         first, last = math.ceil(low / spacing - 1e-9), math.floor(high / spacing + 1e-9)
         return spacing, [number * spacing for number in range(first, min(last, first + 100) + 1)]

@@ -18,6 +18,7 @@ from trickster_gui.monitor.traces import Reading, Traces, XKind
 from trickster_gui.theme import Theme, ThemeSource
 
 REFRESH_MS = 100
+_LOADING_REFRESH_MS = 1_000
 _PAN_MS = 16
 # Slider positions and the weight of the past that each stands for.
 SMOOTHING = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
@@ -155,6 +156,10 @@ class ChartPanel(QWidget):
             self.plots.ended = ended
             self._seen_revision = -1
             self._refresh_if_new()
+
+    def set_loading(self, loading: bool) -> None:
+        """While a long record is read, drawing can wait."""
+        self._refresh_timer.setInterval(_LOADING_REFRESH_MS if loading else REFRESH_MS)
 
     def _refresh_if_new(self) -> None:
         history = self._history

@@ -273,6 +273,7 @@ class MonitorView(QWidget):
 
     def _show_loading(self, fraction: float) -> None:
         self._loading = fraction if fraction < 1.0 else None
+        self.chart.set_loading(self._loading is not None)
         self.refresh()
 
     # Showing
