@@ -107,7 +107,8 @@ class Application(QObject):
             self.messages.post("warning", str(error), "Measure again", self.calibrate)
             calibration = None
         else:
-            if calibration is None and not self._measuring:
+            quiet = self.window.bar.message() is None
+            if calibration is None and not self._measuring and quiet:
                 self.messages.post(
                     "info", "Predicted times need one measurement of this computer (a minute).",
                     "Measure now", self.calibrate,

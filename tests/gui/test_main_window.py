@@ -16,6 +16,7 @@ from trickster_gui.app import Application
 from trickster_gui.controls.buttons import IconButton
 from trickster_gui.controls.search_list import SearchList
 from trickster_gui.controls.text import Text
+from trickster_gui.design.rows import NumberRow
 from trickster_gui.main_window import MainWindow
 from trickster_gui.presets_list import SECTIONS
 from trickster_gui.theme import DARK
@@ -162,6 +163,18 @@ def test_undo_and_redo_by_keyboard_and_button(window: MainWindow, redo: Qt.Key) 
     QTest.mouseClick(window.top.undo, Qt.MouseButton.LeftButton)
     assert window.document.model.num_layers == 4
     assert window.top.redo.isEnabled()
+
+
+def test_undo_inside_a_value_field_is_the_designs(window: MainWindow) -> None:
+    row = window.design.row("num_layers")
+    assert isinstance(row, NumberRow)
+    row.edit.setFocus()
+    QTest.keyClicks(row.edit, "9")
+    QTest.keyClick(row.edit, Qt.Key.Key_Return)
+    assert window.document.model.num_layers == 9
+    QTest.keyClick(row.edit, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert window.document.model.num_layers == 4
+    assert row.edit.text() == "4"
 
 
 def test_the_name_of_a_design_is_edited_in_place(window: MainWindow) -> None:

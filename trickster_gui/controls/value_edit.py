@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QFocusEvent, QKeyEvent
+from PySide6.QtCore import QEvent, Qt, Signal
+from PySide6.QtGui import QFocusEvent, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import QLineEdit, QWidget
 
 from trickster_gui.controls import fonts
+
+_UNDO, _REDO = QKeySequence.StandardKey.Undo, QKeySequence.StandardKey.Redo
 
 
 class ValueEdit(QLineEdit):
@@ -51,6 +53,17 @@ class ValueEdit(QLineEdit):
     def pending(self) -> bool:
         """Whether a value was typed and neither taken nor refused yet."""
         return self.text() != self._shown and not self.property("refused")
+
+    def event(self, event: QEvent) -> bool:
+        if (
+            event.type() is QEvent.Type.ShortcutOverride
+            and isinstance(event, QKeyEvent)
+            and not self.pending()
+            and (event.matches(_UNDO) or event.matches(_REDO))
+        ):
+            event.ignore()  # nothing typed to take back: undo is the design's
+            return False
+        return super().event(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         key = event.key()

@@ -22,9 +22,11 @@ PRICED = frozenset(
 
 
 def notch_costs(design: Design, keys: Sequence[tuple[Part, str]]) -> dict[tuple[Part, str], str]:
-    """Words for each row; rows at their end and rows that cost nothing are left out."""
+    """Words for each row; rows at their end are left out."""
     found: dict[tuple[Part, str], str] = {}
     for part, name in keys:
+        if name not in PRICED:
+            continue
         words = _of_model(design, name) if part == "model" else _of_run(design, name)
         if words:
             found[part, name] = words
@@ -33,9 +35,11 @@ def notch_costs(design: Design, keys: Sequence[tuple[Part, str]]) -> dict[tuple[
 
 def _of_model(design: Design, name: str) -> str:
     cost = marginal(design.model, design.run, name)
-    if cost is None or not (cost.params_delta or cost.memory_delta_bytes):
+    if cost is None:
         return ""
     step = _step(name, getattr(design.model, name), cost.next_value)
+    if not (cost.params_delta or cost.memory_delta_bytes):
+        return f"{step}: nothing in this run"
     params = f"{short_count(cost.params_delta, signed=True)} params"
     if not cost.params_delta:
         return f"{step}: {binary_bytes(cost.memory_delta_bytes, signed=True)}"

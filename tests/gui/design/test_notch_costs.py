@@ -35,6 +35,12 @@ def test_a_larger_batch_costs_memory_only() -> None:
     assert words == f"+4: {binary_bytes(delta, signed=True)}"
 
 
+def test_a_context_longer_than_the_runs_sequences_costs_this_run_nothing() -> None:
+    design = Design(ModelSpec(), RunSpec(seq_len=256))
+    words = notch_costs(design, [("model", "max_seq_len")])["model", "max_seq_len"]
+    assert words == "+256: nothing in this run"
+
+
 def test_what_costs_nothing_or_cannot_be_built_says_nothing() -> None:
     assert notch_costs(DESIGN, [("run", "learning_rate"), ("model", "norm_eps")]) == {}
     broken = Design(ModelSpec(num_heads=7), RunSpec())
