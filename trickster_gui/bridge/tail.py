@@ -27,6 +27,7 @@ class EventTail:
         self._next = 0
         self._identity: tuple[int, int] | None = None
         self._size = 0
+        self._block_bytes = 0
 
     def restarted(self) -> bool:
         """Whether this is another file than before, or a shorter one: it is then read anew.
@@ -51,7 +52,9 @@ class EventTail:
         found: list[Event] = []
         while len(found) < limit and time.perf_counter() < deadline:
             if self._next >= len(self._pending):
+                before = self._reader.offset
                 self._pending, self._next = self._reader.lines(_READ_BYTES), 0
+                self._block_bytes = self._reader.offset - before
                 if not self._pending:
                     break
             portion = self._pending[self._next : self._next + min(_PORTION, limit - len(found))]
@@ -81,7 +84,7 @@ class EventTail:
         if self._size == 0:
             return 1.0
         waiting = len(self._pending) - self._next
-        unread = waiting / len(self._pending) * _READ_BYTES if waiting else 0.0
+        unread = waiting / len(self._pending) * self._block_bytes if waiting else 0.0
         return min(max((self._reader.offset - unread) / self._size, 0.0), 1.0)
 
 
