@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 from engine.backends.torch_backend import is_out_of_memory
 from engine.data.errors import CorpusCancelledError, CorpusError, TokenizerError
-from engine.events import Failed, Finished, Preparing, Started
+from engine.events import Failed, Finished, Preparing, Started, parse_line
 from engine.parameter import SpecError
-from engine.run_directory import RequestReader, RunDirectory, RunDirectoryError
+from engine.run_directory import LineReader, RequestReader, RunDirectory, RunDirectoryError
 from engine.training.calibrate import remember_speed
 from engine.training.checkpoint import clear_leftovers, load_checkpoint, newest_step
 from engine.training.control import Control
@@ -44,7 +44,7 @@ def open_run(
     """
     record = directory.record()
     clear_leftovers(directory)
-    starts = [event for event in directory.events() if isinstance(event, Started)]
+    starts = _starts(directory)
     step = resume_step
     if step is None and starts:
         step = newest_step(directory, starts[-1].segment, starts[-1].step)
@@ -64,6 +64,15 @@ def open_run(
             run = run.replace(warmup_steps=total // 10)
         directory.write_record(replace(record, run=run))
     return Resumption(max((start.segment for start in starts), default=0) + 1, step)
+
+
+def _starts(directory: RunDirectory) -> list[Started]:
+    """All beginnings of segments; other lines of a log that may be long are not even parsed."""
+    reader, found = LineReader(directory.events_file), []
+    while lines := reader.lines():
+        events = (parse_line(line) for line in lines if b'"started"' in line)
+        found += [event for event in events if isinstance(event, Started)]
+    return found
 
 
 def run_session(
