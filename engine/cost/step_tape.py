@@ -197,6 +197,8 @@ class StepTape:
             self._logits(-raised)
         self._phase = "backward of the head"
         self._linear(Matrices(matrix, bias), self.input)
+        if self.held and spec.tied_embeddings:  # waits for the embedding's part before it is added
+            self._alive[2] += self.e * matrix
         self._give(self.input)  # what the head read
         self._logits(-self.a * scores)
         self._to_wide_gradient()
