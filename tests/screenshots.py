@@ -11,12 +11,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 from PySide6.QtCore import QEventLoop, QTimer
+from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QApplication, QWidget
 
 from trickster_gui import app as program
@@ -43,6 +43,8 @@ def main() -> int:
                 for path in _draw(opened, folder, name):
                     print(path.name)
         finally:
+            opened.bridge.stop()  # a worker outlives its window; this one has seen enough
+            until(lambda: not opened.bridge.alive)
             opened.close()
     return 0
 
@@ -80,7 +82,8 @@ def _open(show: Callable[[], None]) -> None:
 
 
 def _popups() -> list[QWidget]:
-    return [w for w in QApplication.topLevelWidgets() if w.isVisible() and not w.inherits("QMainWindow")]  # fmt: skip
+    shown = (widget for widget in QApplication.topLevelWidgets() if widget.isVisible())
+    return [widget for widget in shown if not widget.inherits("QMainWindow")]
 
 
 def _draw(opened: program.Application, folder: Path, name: str) -> Iterator[Path]:
@@ -93,22 +96,12 @@ def _draw(opened: program.Application, folder: Path, name: str) -> Iterator[Path
             picture = opened.window.grab()
             for popup in _popups():
                 at = opened.window.mapFromGlobal(popup.mapToGlobal(popup.rect().topLeft()))
-                with _painting(picture) as painter:
-                    painter.drawPixmap(at, popup.grab())
+                painter = QPainter(picture)
+                painter.drawPixmap(at, popup.grab())
+                painter.end()
             if not picture.save(str(path)):
                 raise OSError(f"{path} cannot be written")
             yield path
-
-
-@contextmanager
-def _painting(picture):  # type: ignore[no-untyped-def]
-    from PySide6.QtGui import QPainter
-
-    painter = QPainter(picture)
-    try:
-        yield painter
-    finally:
-        painter.end()
 
 
 def settle(milliseconds: int) -> None:

@@ -42,7 +42,8 @@ def main() -> int:
     application.processEvents()
     before = opened.window.cost.cost.parameters.total
     row = opened.window.design.row("num_layers")
-    assert isinstance(row, NumberRow) and row.slider is not None
+    assert isinstance(row, NumberRow)
+    assert row.slider is not None
     drag(row.slider, [2, 3, 2])
     QTest.mouseClick(opened.window.monitor.header.train, Qt.MouseButton.LeftButton)
     timer = QTimer()
