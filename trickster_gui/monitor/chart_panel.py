@@ -17,7 +17,7 @@ from trickster_gui.monitor.plots import SMALL_PLOTS, Plots
 from trickster_gui.monitor.traces import Reading, Traces, XKind
 from trickster_gui.theme import Theme, ThemeSource
 
-REFRESH_MS = 100
+REFRESH_MS = 200
 _LOADING_REFRESH_MS = 1_000
 _PAN_MS = 16
 # Slider positions and the weight of the past that each stands for.
@@ -33,7 +33,7 @@ _X_NAMES: dict[str, str] = {"step": "Steps", "tokens": "Tokens", "seconds": "Tim
 
 
 class ChartPanel(QWidget):
-    """Draws one history at most ten times a second, and only while it can be seen.
+    """Draws one history at most five times a second, and only while it can be seen.
 
     ``export_asked`` carries a key of EXPORTS.
     """

@@ -182,7 +182,8 @@ class History:
         for segment in self.segments:
             segment.live_until = min(segment.live_until, start_step)
         self.segments.append(Segment(len(self.segments), start_step))
-        self._find_best()
+        if self.best is not None and self.best.step > start_step:
+            self._find_best()  # the best was on the stretch that is abandoned now
         return True
 
     def _seconds_at(self, step: int) -> float:

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QImage, QKeyEvent, QMouseEvent, QPainter, QResizeEvent, QTransform
+from PySide6.QtCore import QEvent, QPointF, Qt, Signal
+from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QResizeEvent
 from PySide6.QtWidgets import QWidget
 
 from trickster_gui.monitor.axes import ReadableAxis
 from trickster_gui.monitor.columns import Array
+from trickster_gui.monitor.curves import LossCurves, thin_pen
 from trickster_gui.monitor.decimation import visible
+from trickster_gui.monitor.floors import Floors
 from trickster_gui.monitor.ranges import coarse_end, coarse_range
 from trickster_gui.monitor.traces import Reading, Traces, XKind
 from trickster_gui.theme import Theme
@@ -27,39 +29,9 @@ _SERIES_COLOUR = {"lr": "lr", "grad_norm": "grad_norm", "tokens_per_s": "speed"}
 X_STYLES: dict[XKind, str] = {"step": "count", "tokens": "count", "seconds": "seconds"}
 _MAX_COLUMNS = 1_000
 _MAX_MARKERS = 300
-_LABEL_GAP_PX = 13.0
 # Below this height the small plots leave their room to the loss.
 _SMALL_PLOTS_FROM_PX = 190
 _TITLE_PX = 15.0
-_FLOOR_LABELS_PX = 84
-
-
-class _StrongCurve(pg.PlotCurveItem):  # type: ignore[misc]
-    """A line two pixels high, drawn as two of width 1: a pen of width 2 costs seven times more."""
-
-    def paint(self, painter: QPainter, option: Any, widget: Any) -> None:
-        super().paint(painter, option, widget)
-        painter.setTransform(painter.transform() * QTransform.fromTranslate(0.0, 1.0))
-        super().paint(painter, option, widget)
-
-
-class _Curves:
-    """The items of the loss plot."""
-
-    def __init__(self, plot: Any) -> None:
-        self.abandoned = pg.PlotCurveItem(connect="finite")
-        self.raw = pg.PlotCurveItem(connect="finite")
-        self.smoothed = _StrongCurve(connect="finite")
-        self.validation = pg.PlotCurveItem(connect="finite")
-        self.points = pg.ScatterPlotItem(size=6, pxMode=True)
-        self.best = pg.InfiniteLine(
-            angle=90, label="", labelOpts={"position": 0.66, "anchors": [(1.05, 0.5), (1.05, 0.5)]}
-        )
-        self.floors: list[Any] = []
-        for item in (self.abandoned, self.raw, self.smoothed, self.validation, self.points):
-            plot.addItem(item, ignoreBounds=True)
-        plot.addItem(self.best, ignoreBounds=True)
-        self.best.hide()
 
 
 class Plots(pg.GraphicsLayoutWidget):  # type: ignore[misc]
@@ -91,11 +63,8 @@ class Plots(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._cross_x: float | None = None
         self._axes: list[ReadableAxis] = []
         self.loss_plot = self._add_plot("step", "loss", 0, 0, colspan=3)
-        self.loss_plot.showAxis("right")
-        floors = self.loss_plot.getAxis("right")
-        floors.setWidth(_FLOOR_LABELS_PX)
-        floors.setTicks([[]])
-        self.curves = _Curves(self.loss_plot)
+        self.floors = Floors(self.loss_plot)
+        self.curves = LossCurves(self.loss_plot)
         self.small: dict[str, tuple[Any, Any]] = {}
         for column, (name, title, style) in enumerate(SMALL_PLOTS):
             plot = self._add_plot("none", style, 1, column)
@@ -154,29 +123,25 @@ class Plots(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         font.setPointSizeF(8.0)
         for axis in self._axes:
             axis.restyle(theme, font)
-        floors = self.loss_plot.getAxis("right")
-        floors.setPen(pg.mkPen(None))
-        floors.setTextPen(pg.mkPen(theme.muted))
-        floors.setStyle(tickFont=font, tickLength=0, tickTextOffset=4)
+        self.floors.restyle(theme, font)
         train, validation = theme.series["train"], theme.series["validation"]
-        self.curves.raw.setPen(_pen(train, 90))
-        self.curves.abandoned.setPen(_pen(theme.faint, 110))
-        self.curves.smoothed.setPen(_pen(train))
-        self.curves.validation.setPen(_pen(validation))
+        self.curves.raw.setPen(thin_pen(train, 90))
+        self.curves.abandoned.setPen(thin_pen(theme.faint, 110))
+        self.curves.smoothed.setPen(thin_pen(train))
+        self.curves.validation.setPen(thin_pen(validation))
         self.curves.points.setBrush(QColor(validation))
-        self.curves.points.setPen(_pen(theme.surface))
-        self.curves.best.setPen(_pen(validation, 150, Qt.PenStyle.DotLine))
+        self.curves.points.setPen(thin_pen(theme.surface))
+        self.curves.best.setPen(thin_pen(validation, 150, Qt.PenStyle.DotLine))
         self.curves.best.label.setColor(QColor(validation))
         self.curves.best.label.setFont(font)
         for cross in self._crosses:
-            cross.setPen(_pen(theme.text, 140))
+            cross.setPen(thin_pen(theme.text, 140))
         for name, (plot, curve) in self.small.items():
-            curve.setPen(_pen(theme.series[_SERIES_COLOUR[name]]))
+            curve.setPen(thin_pen(theme.series[_SERIES_COLOUR[name]]))
             plot.setTitle(plot.titleLabel.text, color=theme.muted, size="8pt", justify="left")
         for plot in self._all_plots():
             plot.getViewBox().setBorder(None)
         self._grid(theme)
-        self._drop_floors()
 
     def _grid(self, theme: Theme) -> None:
         for plot in self._all_plots():
@@ -189,7 +154,7 @@ class Plots(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         """Draw these from now on."""
         self._traces = traces
         self._cross_x = None
-        self._drop_floors()
+        self.floors.clear()
         self.fit()
 
     def set_kind(self, kind: XKind) -> None:
@@ -243,7 +208,8 @@ class Plots(pg.GraphicsLayoutWidget):  # type: ignore[misc]
                 if self.following:
                     self._fit_small(plot, y)
         self.last_refresh_points = drawn
-        self._set_floors(traces)
+        started = traces.history.started
+        self.floors.show({} if started is None else started.floors, logarithmic=self.log_y)
         self._set_best(traces)
         self._move_cross()
 
@@ -331,57 +297,9 @@ class Plots(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             plot.setXRange(*x_range, padding=0.0)
         self.view_moved.emit()
 
-    def _drop_floors(self) -> None:
-        for line in self.curves.floors:
-            self.loss_plot.removeItem(line)
-        self.curves.floors = []
-        self._floor_values: tuple[tuple[str, float], ...] = ()
-        self._floor_labels: list[tuple[float, str]] = []
-        self.loss_plot.getAxis("right").setTicks([[]])
-
-    def _set_floors(self, traces: Traces) -> None:
-        assert self._theme is not None
-        started = traces.history.started
-        known = {} if started is None else started.floors
-        values = tuple(
-            sorted(((name, v) for name, v in list(known.items())[:8] if math.isfinite(v) and v > 0),
-                   key=lambda pair: -pair[1])
-        )  # fmt: skip
-        if values != self._floor_values:
-            self._drop_floors()
-            self._floor_values = values
-            self.curves.floors = [self._floor_line() for _ in values]
-        self._place_floors()
-
-    def _floor_line(self) -> Any:
-        assert self._theme is not None
-        colour = self._theme.series["floor"]
-        line = pg.InfiniteLine(angle=0, pen=_pen(colour, 200, Qt.PenStyle.DashLine))
-        line.setZValue(-10)
-        self.loss_plot.addItem(line, ignoreBounds=True)
-        return line
-
-    def _place_floors(self) -> None:
-        """Move the lines; a label that would lie on the one above it is left out."""
-        view = self.loss_plot.getViewBox()
-        low, high = view.viewRange()[1]
-        scale = view.height() / max(high - low, 1e-12)
-        free_below = math.inf
-        labels = []
-        for line, (name, value) in zip(self.curves.floors, self._floor_values, strict=True):
-            at = math.log10(value) if self.log_y else value
-            if line.value() != at:
-                line.setValue(at)
-            if free_below - at * scale >= _LABEL_GAP_PX and low < at < high:
-                labels.append((at, f"{name} {value:.2f}"))
-                free_below = at * scale
-        if labels != self._floor_labels:
-            self._floor_labels = labels
-            self.loss_plot.getAxis("right").setTicks([labels])
-
     def floor_labels(self) -> list[str]:
         """The labels beside the chart, from the highest floor down."""
-        return [text for _, text in self._floor_labels]
+        return self.floors.labels()
 
     def _set_best(self, traces: Traces) -> None:
         x, best = traces.best_x(self.kind), traces.history.best
@@ -476,45 +394,6 @@ class Plots(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         if self.height() >= _SMALL_PLOTS_FROM_PX:
             self.ci.layout.setRowFixedHeight(1, min(max(0.3 * self.height(), 66.0), 130.0))
         self.view_moved.emit()
-
-    # Pictures
-
-    def picture(self, scale: float = 2.0) -> QImage:
-        """The chart as it is, at ``scale`` pixels for each of the screen."""
-        size = self.viewport().size()
-        image = QImage(size * scale, QImage.Format.Format_ARGB32_Premultiplied)
-        image.fill(QColor(self._theme.surface if self._theme else "#ffffff"))
-        self._paint_into(image, size, QRectF(0, 0, size.width() * scale, size.height() * scale))
-        return image
-
-    def _paint_into(self, device: Any, size: QSize, target: QRectF) -> None:
-        painter = QPainter(device)
-        try:
-            self.render(painter, target, self.viewport().rect())
-        finally:
-            painter.end()
-
-    def svg(self) -> bytes:
-        """The chart as it is, as an SVG document."""
-        from PySide6.QtCore import QBuffer, QIODevice
-        from PySide6.QtSvg import QSvgGenerator
-
-        buffer = QBuffer()
-        buffer.open(QIODevice.OpenModeFlag.WriteOnly)
-        size = self.viewport().size()
-        generator = QSvgGenerator()
-        generator.setOutputDevice(buffer)
-        generator.setSize(size)
-        generator.setViewBox(self.viewport().rect())
-        generator.setTitle("Training loss")
-        self._paint_into(generator, size, QRectF(0, 0, size.width(), size.height()))
-        return bytes(buffer.data().data())
-
-
-def _pen(colour: str, alpha: int = 255, style: Qt.PenStyle = Qt.PenStyle.SolidLine) -> Any:
-    shade = QColor(colour)
-    shade.setAlpha(alpha)
-    return pg.mkPen(shade, width=1, style=style)
 
 
 def _log10(values: Array) -> Array:

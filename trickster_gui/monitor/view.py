@@ -33,6 +33,7 @@ from trickster_gui.monitor.export import snapshot, write_bytes, write_points
 from trickster_gui.monitor.facts import Facts
 from trickster_gui.monitor.header import Header
 from trickster_gui.monitor.history import History
+from trickster_gui.monitor.pictures import picture, svg
 from trickster_gui.monitor.progress import ProgressLine
 from trickster_gui.monitor.sample_view import SampleView
 from trickster_gui.monitor.verdicts import broken_numbers, rising_validation
@@ -412,9 +413,9 @@ class MonitorView(QWidget):
             tables = snapshot(self.history)
             return lambda: write_points(tables, path, kind)
         if kind == "svg":
-            content = self.chart.plots.svg()
+            content = svg(self.chart.plots)
             return lambda: write_bytes(content, path)
-        image = self.chart.plots.picture()
+        image = picture(self.chart.plots)
 
         def write_png() -> int:
             buffer = QBuffer()
