@@ -68,7 +68,7 @@ class StepTape:
         self.key_heads = self.a * s * spec.num_kv_heads * spec.head_size
         self.hidden = self.a * s * spec.mlp_dim
         self.rms = spec.norm == "rmsnorm"
-        self.fused = not spec.dropout and spec.position != "alibi"
+        self.fused = not spec.dropout
         self.dropped = bool(spec.dropout)
         self.linears = _linears(spec)
         self.norm_parameters = spec.hidden_dim * (1 if self.rms else 2)

@@ -20,7 +20,7 @@ class Surroundings:
 
     Attributes:
         rotation: cosines and sines (T, 1, h/2) of RoPE, or None.
-        mask: which scores count, (T, S) of bool, or what is added to them, (H, T, S);
+        mask: which scores count, (T, S) of bool, or what is added to them, (1, H, T, S);
             None: every token looks at all tokens up to itself (``causal``) or simply at all.
         causal: whether the plain causal mask, T = S, applies.
         in_fp32: whether scores are computed in fp32 though everything else is in 16 bits.
@@ -45,7 +45,8 @@ def look_around(
         mask, causal = positions_T[:, None] >= positions_S[None, :], False
     if spec.position == "alibi":
         positions_S = torch.arange(start + count, device=positions_T.device)
-        mask, causal = alibi_bias(positions_T, positions_S, spec.num_heads), False
+        # A mask of four dimensions keeps the CPU on its fused kernel; three would not.
+        mask, causal = alibi_bias(positions_T, positions_S, spec.num_heads)[None], False
         mask = mask if in_fp32 else mask.to(dtype)
     return Surroundings(rotation, mask, causal, in_fp32)
 

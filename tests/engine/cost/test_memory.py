@@ -33,6 +33,7 @@ NAMED = {
     "accumulation": ({}, {"accumulation_steps": 2}),
     "dropout": ({"dropout": 0.1}, {}),
     "post-norm": ({"norm_position": "post"}, {}),
+    "alibi": ({"position": "alibi"}, {}),
     "sgd": ({}, {"optimizer": "sgd"}),
     "momentum": ({}, {"optimizer": "sgd-momentum"}),
 }  # fmt: skip
@@ -68,7 +69,7 @@ def drawn(seed: int) -> tuple[ModelSpec, RunSpec]:
         mlp_dim=heads * size * rng.randint(1, 4),
         activation=rng.choice(("relu", "gelu", "swiglu", "geglu")),
         mlp_bias=rng.random() < 0.5,
-        position=rng.choice(("none", "sinusoidal", "learned", "rope")),
+        position=rng.choice(("none", "sinusoidal", "learned", "rope", "alibi")),
         norm=rng.choice(("rmsnorm", "layernorm")),
         norm_position=rng.choice(("pre", "post")),
         dropout=rng.choice((0.0, 0.0, 0.1)),
