@@ -12,7 +12,7 @@ from engine import words
 from trickster_gui.theme import Theme
 
 # Least distance between two ticks, in px.
-_APART_X_PX, _APART_Y_PX, _APART_SMALL_PX = 64.0, 30.0, 18.0
+_APART_X_PX, _APART_Y_PX, _APART_SMALL_PX = 64.0, 23.0, 18.0
 # An axis shorter than this has its ticks closer together, so that it has more than one.
 _SMALL_PX = 90.0
 _LOG_MULTIPLES = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
