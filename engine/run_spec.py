@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from engine.parameter import Parameter, SpecError, Value, declared, parameters_of
-from engine.spec import ModelSpec
+from engine.spec import ModelSpec, model_parameters
 
 TEXT, BATCH, LEARNING = "Text", "Batch & length", "Learning"
 MACHINE, RECORDS = "Machine", "Records & samples"
@@ -287,3 +287,9 @@ def check_run(run: RunSpec, spec: ModelSpec) -> RunSpec:
     if found:
         raise found[0]
     return run
+
+
+def label_of(field: str) -> str:
+    """What a person calls a field of either spec: "Attention heads" for num_heads."""
+    parameter = model_parameters().get(field) or run_parameters().get(field)
+    return parameter.label if parameter is not None else field

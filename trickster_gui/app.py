@@ -11,9 +11,12 @@ from PySide6.QtCore import QObject, QTimer
 from PySide6.QtWidgets import QApplication
 
 from engine import __version__
-from engine.cost.calibration import CalibrationError, load_calibration
+from engine.cost.calibration import Calibration, CalibrationError, load_calibration
 from engine.locations import data_home
 from engine.presets import preset
+from engine.recipe import FIRST_LOOK_S, proposed_run
+from engine.run_spec import run_to_dict
+from engine.words import duration
 from trickster_gui import last_resort
 from trickster_gui.bridge import RunBridge
 from trickster_gui.commands import Command
@@ -29,6 +32,8 @@ from trickster_gui.theme import ThemeSource
 
 FIRST_PRESET = "first-minute"
 _SAVE_MS = 600
+# The window is there and at rest before anything is measured.
+_MEASURE_AFTER_MS = 1_500
 
 
 class Application(QObject):
@@ -38,6 +43,9 @@ class Application(QObject):
         super().__init__()
         self.session_path = session_path or data_home() / "session.json"
         self.messages = Messages(self)
+        self._fresh = False  # nobody has designed anything here yet
+        self._calibration: Calibration | None = None
+        self._calibration_damaged = False
         session = self._load()
         self.document = Document(session.history.first, self)
         self.document.restore(session.history)
@@ -77,6 +85,7 @@ class Application(QObject):
                     lambda: bridge.state == "paused"),
             Command("stop", "Stop training", bridge.stop, (), "Run", lambda: bridge.alive),
             Command("calibrate", "Measure this computer's speed", self.calibrate, (), "Run"),
+            Command("suit", "Make the run last about a minute here", self.suit_run, (), "Run"),
         ):  # fmt: skip
             self.window.add_command(command)
 
@@ -86,13 +95,44 @@ class Application(QObject):
             return
         self._measuring = True
         self.window.cost.set_calibration(None, measuring=True)
-        self.messages.post("info", "Measuring how fast this computer trains: about a minute…")
+        self.messages.post("info", "Measuring how fast this computer trains: some seconds…")
         self.bridge.calibrate(lambda _: None, self._calibrated, self._calibration_failed)
+
+    def measure_if_new(self) -> None:
+        """Measure this computer where nothing is known of it; not while a run uses it."""
+        if self._calibration is None and not self._calibration_damaged and not self.bridge.alive:
+            self.calibrate()
+
+    def suit_run(self, budget_s: float = FIRST_LOOK_S) -> None:
+        """Change steps, batch and intervals so that the run takes about ``budget_s`` here."""
+        if self._calibration is None:
+            self.messages.post(
+                "info", "This needs one measurement of this computer first.", "Measure now",
+                self.calibrate,
+            )  # fmt: skip
+            return
+        run = self.document.run
+        suited = proposed_run(self.document.model, run, self._calibration, budget_s)
+        if suited is None:
+            self.messages.post("info", f"Nothing was measured here in {run.precision}.")
+            return
+        before = run_to_dict(run)
+        changes = {name: v for name, v in run_to_dict(suited).items() if v != before[name]}
+        self.document.edit(run=changes, text="Suit the run to this computer")
+        self.messages.post(
+            "success",
+            f"The run takes about {duration(budget_s)} here now: {suited.steps:,} steps of "
+            f"{suited.batch_size:,} sequences.",
+            "Undo", self.document.undo_stack.undo,
+        )  # fmt: skip
 
     def _calibrated(self, _: object) -> None:
         self._measuring = False
         self._show_calibration()
-        self.messages.post("success", "Measured: predicted times are this computer's now.")
+        if self._fresh and not self.document.undo_stack.count():
+            self.suit_run()
+        else:
+            self.messages.post("success", "Measured: predicted times are this computer's now.")
 
     def _calibration_failed(self, reason: str) -> None:
         self._measuring = False
@@ -102,18 +142,12 @@ class Application(QObject):
 
     def _show_calibration(self) -> None:
         try:
-            calibration = load_calibration()
+            self._calibration = load_calibration()
+            self._calibration_damaged = False
         except CalibrationError as error:
+            self._calibration, self._calibration_damaged = None, True
             self.messages.post("warning", str(error), "Measure again", self.calibrate)
-            calibration = None
-        else:
-            quiet = self.window.bar.message() is None
-            if calibration is None and not self._measuring and quiet:
-                self.messages.post(
-                    "info", "Predicted times need one measurement of this computer (a minute).",
-                    "Measure now", self.calibrate,
-                )  # fmt: skip
-        self.window.cost.set_calibration(calibration, measuring=self._measuring)
+        self.window.cost.set_calibration(self._calibration, measuring=self._measuring)
 
     def _devices_failed(self, reason: str) -> None:
         self.messages.post("warning", f"Devices can't be listed completely: {reason}")
@@ -157,6 +191,7 @@ class Application(QObject):
         except SessionError as error:
             self.messages.post("warning", str(error))
             found = None
+        self._fresh = found is None
         return found or Session(History(design_of(preset(FIRST_PRESET))))
 
 
@@ -174,6 +209,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.spec:
         opened.window.files.open(arguments.spec)
     opened.start()
+    QTimer.singleShot(_MEASURE_AFTER_MS, opened, opened.measure_if_new)
     try:
         return application.exec()
     finally:

@@ -7,8 +7,7 @@ from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QWidget
 
 from engine.parameter import SpecError, show
-from engine.run_spec import run_parameters
-from engine.spec import model_parameters
+from engine.run_spec import label_of
 from trickster_gui.cost import ink
 from trickster_gui.cost.ink import Look, Part
 from trickster_gui.cost.rows import FlatButton
@@ -106,12 +105,6 @@ class ProblemBanner(Part):
         painter.setFont(look.small)
         painter.setPen(look.colour("muted"))
         ink.put(painter, area, meanwhile, ink.Align.AlignBottom)
-
-
-def label_of(field: str) -> str:
-    """The words that the design's row is called by."""
-    parameter = model_parameters().get(field) or run_parameters().get(field)
-    return parameter.label if parameter is not None else field
 
 
 def fix_words(problem: SpecError) -> str:

@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 from engine import words
 from engine.events import Event, Warned
 from engine.run_directory import RunDirectory
+from engine.run_spec import label_of
 from trickster_gui.bridge import RunBridge, RunState, Watched
 from trickster_gui.controls import fonts
 from trickster_gui.controls.text import Text
@@ -185,7 +186,8 @@ class MonitorView(QWidget):
         problems = self._document.problems()
         if problems:
             rest = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
-            return f"Cannot train yet: {problems[0]}{rest}"
+            first = problems[0]
+            return f"Cannot train yet: {label_of(first.field)}: {first.message}{rest}"
         return self._device_problem
 
     def _design_changed(self, *_: object) -> None:
