@@ -61,6 +61,7 @@ class Document(QObject):
     def __init__(self, design: Design, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._design = design
+        self._problems: tuple[Design, tuple[SpecError, ...]] | None = None
         self._stroke = 0
         self.undo_stack = QUndoStack(self)
         self.undo_stack.setUndoLimit(UNDO_LIMIT)
@@ -81,9 +82,14 @@ class Document(QObject):
         return self._design.run
 
     def problems(self) -> tuple[SpecError, ...]:
-        """Everything that keeps this design from being trained, the model's first."""
-        found = problems(self.model)
-        return found or run_problems(self.run, self.model)
+        """Everything that keeps this design from being trained, the model's first.
+
+        Worked out once for each design: all panels ask for it at each tick of a slider.
+        """
+        if self._problems is None or self._problems[0] is not self._design:
+            found = problems(self.model) or run_problems(self.run, self.model)
+            self._problems = (self._design, found)
+        return self._problems[1]
 
     def begin_stroke(self) -> None:
         """A drag begins: edits until ``end_stroke`` become one step of undo."""

@@ -26,6 +26,7 @@ def _font(pixels: int, weight: int) -> QFont:
     return tabular(font)
 
 
+@lru_cache(maxsize=1)
 def base_px() -> int:
     """Size of ordinary text in px: 13, or 12 where the system's face is a wide one."""
     text = "abcdefghijklmnopqrstuvwxyz"

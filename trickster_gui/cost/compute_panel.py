@@ -84,6 +84,7 @@ class ComputePanel(Part):
     def __init__(self, look: Look, parent: QWidget | None = None) -> None:
         super().__init__(look, parent)
         self._cost: Cost | None = None
+        self._parts: dict[str, int] = {}
         self._format = _FORMATS.index("bf16")
         self.parts = {part: FigureRow(look, self, name) for part, name in PART_NAMES.items()}
         self.sizes = {name: FigureRow(look, self, name) for name in _SIZES}
@@ -112,15 +113,22 @@ class ComputePanel(Part):
         for name, figure in size_figures(spec, run, cost).items():
             _show(self.sizes[name], figure)
         self._show_format()
-        self.tokens.fraction = cost.run_tokens / cost.optimal_tokens
+        fraction = cost.run_tokens / cost.optimal_tokens
+        if fraction != self.tokens.fraction:
+            self.tokens.fraction = fraction
+            self.tokens.update()
         _show(self.tokens, token_figure(cost))
         value, sure, why = time_lines(device, cost.total_seconds, measuring)
         self.time.name = f"Time on {short_name(device)}" if device is not None else "Time"
-        self.time.sure = sure
+        if sure != self.time.sure:
+            self.time.sure = sure
+            self.time.update()
         exact = "" if cost.total_seconds is None else f"{cost.total_seconds.seconds:.3f}"
         self.time.show_figure(value, exact, f"{run.steps:,} steps. {why}")
         self.time.setAccessibleName(f"{self.time.name}: {value}, {sure}")
-        self.update()
+        if cost.flops.parts != self._parts:
+            self._parts = cost.flops.parts
+            self.update(0, 0, self.width(), 2 * self.look.line + _BAR)
 
     def stops(self) -> list[QWidget]:
         """What the keyboard reaches, in order."""
@@ -183,7 +191,7 @@ class ComputePanel(Part):
         for part, number in flops.parts.items():
             width = bar.width() * number / flops.training
             area = QRectF(x, bar.top(), width, bar.height())
-            colour = QColor(look.theme.components[PART_COMPONENTS[part]])
+            colour = ink.parsed(look.theme.components[PART_COMPONENTS[part]])
             if part == "scores":
                 ink.fill_hatched(painter, area, colour)
             else:

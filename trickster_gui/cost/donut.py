@@ -82,6 +82,8 @@ class Donut(Part):
 
     def show_ring(self, ring: Ring, *, unfold: bool = False) -> None:
         """Show a ring at once, or let it unfold (after a click, never while dragging)."""
+        if ring == self._ring and self._opened == 1.0 and not unfold:
+            return
         self._unfold.stop()
         self._ring, self._opened = ring, 1.0
         whole = "in one block" if ring.in_block else "in the model"

@@ -39,8 +39,8 @@ class Look:
         return DIMMED if self.dim else 1.0
 
     def colour(self, name: str) -> QColor:
-        """A colour of the theme by its name: ``look.colour("muted")``."""
-        return QColor(getattr(self.theme, name))
+        """A colour of the theme by its name: ``look.colour("muted")``. Not to be changed."""
+        return parsed(getattr(self.theme, name))
 
 
 def make_look(theme: Theme, font: QFont, larger: int = 0, dim: bool = False) -> Look:
@@ -71,6 +71,13 @@ def put(
     painter.drawText(rect, flags, text)
 
 
+@lru_cache(maxsize=256)
+def parsed(colour: str) -> QColor:
+    """The colour #rrggbb. One object for all who ask: not to be changed."""
+    return QColor(colour)
+
+
+@lru_cache(maxsize=256)
 def unbroken(text: str) -> str:
     """The text with figures and their units kept on one line."""
     return _FIGURE_AND_UNIT.sub("\N{NO-BREAK SPACE}", text)

@@ -56,6 +56,7 @@ class MemoryPanel(Part):
         self._pointed: DeviceRow | None = None
         self._first = 0
         self._reason = QRect()
+        self._said = ""
         self.batch = FlatButton(look, self)
         self.context = FlatButton(look, self)
         self.batch.explain(
@@ -96,7 +97,7 @@ class MemoryPanel(Part):
             row.select(row.device.name == name)
             if row.selected:
                 self.group.set_entry(row)
-        self.update()
+        self._update_words()
 
     def show_memory(
         self, whole: TrainingMemory, chips: Sequence[TrainingMemory], fits: Sequence[Fit]
@@ -111,9 +112,17 @@ class MemoryPanel(Part):
             if row.selected:
                 self._memory, self._per_chip = memory, row.device.chips > 1
         words = composition_words(self._memory)
-        self.setToolTip(words)
-        self.setAccessibleDescription(words)
-        self.update()
+        if words != self.toolTip():
+            self.setToolTip(words)
+            self.setAccessibleDescription(words)
+            self.update(0, 0, self.width(), self._rows_top())
+        self._update_words()
+
+    def _update_words(self) -> None:
+        """Paint the reason again where it says something else now."""
+        if self.reason_text != self._said:
+            self._said = self.reason_text
+            self.update(self._reason)
 
     def show_limits(self, batch: int | None, context: int | None, waiting: bool = False) -> None:
         """Say what fits the chosen device at most; None: nothing does; waiting: being computed."""
@@ -160,8 +169,7 @@ class MemoryPanel(Part):
 
     def place(self) -> None:
         """Title, composition and legend above; reason and buttons below; rows between them."""
-        line = self.look.line
-        top = 2 * line + _BAR + 4 + line * self._legend_lines() + 4
+        line, top = self.look.line, self._rows_top()
         button = line + 6
         lines = QFontMetrics(self.look.small).lineSpacing() * _REASON_LINES + 2
         room = self.height() - top - lines - button - 12
@@ -170,6 +178,10 @@ class MemoryPanel(Part):
         width = (self.width() - 8) // 2
         for index, widget in enumerate((self.batch, self.context)):
             widget.setGeometry(index * (width + 8), y + lines + 4, width, button)
+
+    def _rows_top(self) -> int:
+        line = self.look.line
+        return 2 * line + _BAR + 4 + line * self._legend_lines() + 4
 
     def _place_rows(self, area: QRect) -> int:
         """Place the rows that fit and hide the others; return the y below them."""
@@ -214,11 +226,12 @@ class MemoryPanel(Part):
         painter.setPen(look.colour("text"))
         ink.put(painter, title, "Training memory")
         painter.setOpacity(look.opacity)
-        if self._memory is not None:
+        if self._memory is not None and event.rect().top() < self._rows_top():
             self._paint_composition(painter, self._memory)
-        painter.setFont(look.small)
-        painter.setPen(look.colour("muted"))
-        ink.put(painter, self._reason, self.reason_text, ink.Align.AlignTop, wrap=True)
+        if event.region().intersects(self._reason):
+            painter.setFont(look.small)
+            painter.setPen(look.colour("muted"))
+            ink.put(painter, self._reason, self.reason_text, ink.Align.AlignTop, wrap=True)
         self._paint_more(painter)
 
     def _paint_composition(self, painter: QPainter, memory: TrainingMemory) -> None:
@@ -236,7 +249,7 @@ class MemoryPanel(Part):
         painter.restore()
         top = int(bar.bottom()) + 5
         for kind, area in zip(KINDS, self._legend_cells(top), strict=True):
-            ink.colour_mark(painter, area, QColor(look.theme.memory[kind]))
+            ink.colour_mark(painter, area, ink.parsed(look.theme.memory[kind]))
             painter.setPen(look.colour("muted"))
             ink.put(painter, area.adjusted(13, 0, 0, 0), KIND_NAMES[kind])
             painter.setPen(look.colour("text" if memory.at_peak[kind] else "faint"))
@@ -293,7 +306,7 @@ class MemoryPanel(Part):
     def _point_at(self, row: DeviceRow, on: bool) -> None:
         focused = next((other for other in self.rows if other.hasFocus()), None)
         self._pointed = row if on else focused
-        self.update(self._reason)
+        self._update_words()
 
 
 def composition_words(memory: TrainingMemory) -> str:

@@ -45,6 +45,8 @@ class DeviceRow(Row):
 
     def show_fit(self, fit: Fit, memory: TrainingMemory) -> None:
         """Show how much of the device a training step needs."""
+        if (fit, memory) == (self.fit, self._memory):
+            return
         self.fit, self._memory = fit, memory
         self.copy_text = str(fit.needed_bytes)
         self._describe()
@@ -61,7 +63,7 @@ class DeviceRow(Row):
         painter, look, fit = self.begin(), self.look, self.fit
         columns = Columns.of(self.width(), self.height(), look)
         if self.selected:
-            tint = look.colour("accent")
+            tint = QColor(look.colour("accent"))
             tint.setAlphaF(0.13)
             ink.rounded(painter, QRectF(self.rect()), tint, 4.0)
             bar = QRectF(0, 3, 3, self.height() - 6)
@@ -175,7 +177,7 @@ def fill_kinds(
         if not kinds[kind] or x >= right:
             continue
         end = min(x + full * kinds[kind] / total, right)
-        colour = QColor(look.theme.memory[kind])
+        colour = ink.parsed(look.theme.memory[kind])
         painter.fillRect(QRectF(x, inside.top(), end - x, inside.height()), colour)
         x = end
 

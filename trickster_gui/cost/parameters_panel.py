@@ -41,6 +41,8 @@ class SliceRow(Row):
 
     def show_slice(self, piece: Slice, colour: QColor, ring: Ring) -> None:
         """Show one slice of ``ring``."""
+        if (piece, colour) == (self._piece, self._colour):
+            return
         self._piece, self._colour = piece, colour
         self.copy_text = str(piece.count)
         count = exact_count(piece.count)
@@ -91,6 +93,7 @@ class ParametersPanel(Part):
         self._spec: ModelSpec | None = None
         self._count: ParameterCount | None = None
         self._pointed = -1
+        self._said = ("", "")
         self._detail = QRect()
         self.donut = Donut(look, self)
         self.rows = [SliceRow(look, self) for _ in range(_MOST_ROWS)]
@@ -176,6 +179,8 @@ class ParametersPanel(Part):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter, look = QPainter(self), self.look
         self._paint_title(painter)
+        if not event.region().intersects(self._detail):
+            return
         painter.setOpacity(look.opacity)
         lines = self.detail_text.split("\n")
         area = QRect(self._detail)
@@ -193,13 +198,14 @@ class ParametersPanel(Part):
         area = QRect(0, 0, self.width(), look.line + 4)
         painter.setFont(look.bold)
         painter.setPen(look.colour("text"))
+        left = self.back.width() + 6 if self.in_block else 0
+        ink.put(painter, area.adjusted(left, 0, 0, 0), self._title())
+
+    def _title(self) -> str:
         if not self.in_block:
-            ink.put(painter, area, "Parameters")
-            return
+            return "Parameters"
         layers = self._spec.num_layers if self._spec else 0
-        left = self.back.width() + 6
-        which = f"/  One of {layers:,} blocks" if layers > 1 else "/  The block"
-        ink.put(painter, area.adjusted(left, 0, 0, 0), which)
+        return f"/  One of {layers:,} blocks" if layers > 1 else "/  The block"
 
     def _resting_text(self) -> str:
         if self._spec is None or self._count is None:
@@ -237,7 +243,11 @@ class ParametersPanel(Part):
             row.show_slice(piece, colour, ring)
         if before != len(ring.slices):
             self.place()
-        self.update()
+            self.update()
+        elif self._said != (self.detail_text, self._title()):
+            self.update(self._detail)
+            self.update(0, 0, self.width(), self.look.line + 4)
+        self._said = (self.detail_text, self._title())
 
     def _press(self, index: int) -> None:
         if self.donut.ring.slices[index].opens:

@@ -194,12 +194,17 @@ class FigureRow(Row):
         super().__init__(look, parent)
         self.name = name
         self.value = ""
+        self._shown: tuple[str, ...] = ()
         self.mark: QColor | None = None
         self.hatched = False
         self.clicked.connect(self.copy)
 
     def show_figure(self, value: str, exact: str, explanation: str) -> None:
         """Show ``value``; ``exact`` is copied; ``explanation`` is told on hover."""
+        shown = (self.name, value, exact, explanation)
+        if shown == self._shown:
+            return
+        self._shown = shown
         self.value, self.copy_text = value, exact
         self.setAccessibleName(f"{self.name}: {value}")
         self.setAccessibleDescription(explanation)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from PySide6.QtCore import QEvent, QRect, QRectF, QSize, QTimer, Signal
+from PySide6.QtCore import QEvent, QRect, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QWidget
 
@@ -47,6 +47,7 @@ class CostView(QWidget):
 
     device_selected = Signal(str)
     cost_changed = Signal(object)
+    _stale = Signal()
 
     def __init__(
         self, document: Document, themes: ThemeSource, parent: QWidget | None = None
@@ -66,7 +67,7 @@ class CostView(QWidget):
         self.memory = MemoryPanel(self._look, self)
         self.compute = ComputePanel(self._look, self)
         self.banner = ProblemBanner(self._look, self)
-        self._tick = QTimer(self, singleShot=True, interval=0)
+        self._is_stale = False
         self._calm = QTimer(self, singleShot=True, interval=_CALM_MS)
         self._connect()
         self.setAccessibleName("Cost of the design")
@@ -81,7 +82,7 @@ class CostView(QWidget):
     @property
     def busy(self) -> bool:
         """Whether a change, or a search of what fits at most, is still to come."""
-        return self._tick.isActive() or self._calm.isActive()
+        return self._is_stale or self._calm.isActive()
 
     @property
     def device(self) -> Device | None:
@@ -109,7 +110,7 @@ class CostView(QWidget):
 
     def refresh(self) -> None:
         """Evaluate and show the document now, without waiting for the event loop."""
-        self._tick.stop()
+        self._is_stale = False
         found = self._document.problems()
         problem = found[0] if found else None
         if (problem is None) != (self._problem is None):
@@ -153,7 +154,7 @@ class CostView(QWidget):
     def _connect(self) -> None:
         self._document.changed.connect(self._changed)
         self._themes.changed.connect(self._theme_changed)
-        self._tick.timeout.connect(self.refresh)
+        self._stale.connect(self._catch_up, Qt.ConnectionType.QueuedConnection)
         self._calm.timeout.connect(self._search)
         self.memory.device_selected.connect(self._select)
         self.memory.batch_wanted.connect(self._take_largest_batch)
@@ -171,8 +172,16 @@ class CostView(QWidget):
             QWidget.setTabOrder(before, after)
 
     def _changed(self) -> None:
-        # Several edits of one turn of the event loop are one evaluation.
-        self._tick.start()
+        # Several edits of one turn of the event loop are one evaluation. A queued signal comes
+        # before the repaint that other panels have asked for (which a timer would not): one
+        # repaint of the window shows everything.
+        if not self._is_stale:
+            self._is_stale = True
+            self._stale.emit()
+
+    def _catch_up(self) -> None:
+        if self._is_stale:
+            self.refresh()
 
     def _show(self, spec: ModelSpec, run: RunSpec) -> None:
         device = self.device

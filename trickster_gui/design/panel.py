@@ -42,6 +42,7 @@ class DesignPanel(QWidget):
     """
 
     disclosed = Signal(str, bool)
+    _unpriced = Signal()
 
     def __init__(
         self, document: Document, themes: ThemeSource, notch_costs: NotchCosts | None = None,
@@ -57,9 +58,13 @@ class DesignPanel(QWidget):
         self._rows: dict[str, Row] = {}
         self._group_of: dict[str, Group] = {}
         self._build()
-        # Zero: after the repaint that the edit asked for, so that a drag never waits for it.
+        self._arrangement: object = None
+        # After rows have moved: which are in sight is known once they have been laid out again.
         self._price_timer = QTimer(self, singleShot=True, interval=0)
         self._price_timer.timeout.connect(self._show_costs)
+        # Where none has moved: before the repaint that the edit asked for, so that it is the only
+        # one.
+        self._unpriced.connect(self._show_costs, Qt.ConnectionType.QueuedConnection)
         document.changed.connect(self._changed)
         self.refresh()
 
@@ -94,7 +99,12 @@ class DesignPanel(QWidget):
             row.refresh()
             row.set_problem(errors.get(name))
         self._show_notes()
-        self._price_timer.start()
+        arrangement = [(row.isHidden(), name in errors) for name, row in self._rows.items()]
+        if arrangement == self._arrangement:
+            self._unpriced.emit()
+        else:
+            self._arrangement = arrangement
+            self._price_timer.start()
 
     def _changed(self, _: Design) -> None:
         self.refresh()

@@ -12,6 +12,7 @@ from PySide6.QtGui import (
     QPainterPath,
     QPaintEvent,
     QPen,
+    QPixmap,
     QResizeEvent,
 )
 from PySide6.QtWidgets import QPushButton, QSizePolicy, QWidget
@@ -38,6 +39,7 @@ class EmptyState(QWidget):
         super().__init__(parent)
         self._themes = themes
         self._vocab_size = 256
+        self._drawn: tuple[object, QPixmap] | None = None
         self._headline = ""
         self._fraction: float | None = None
         self._busy = False
@@ -53,17 +55,19 @@ class EmptyState(QWidget):
         """The design's vocabulary, which sets where the loss starts."""
         if vocab_size != self._vocab_size:
             self._vocab_size = vocab_size
-            self.update()
+            self.update(self._words_place().toAlignedRect())
 
     def show_waiting(self) -> None:
         """No run yet: teach."""
-        self._busy, self._headline, self._fraction = False, "", None
-        self.update()
+        self._show(False, "", None)
 
     def show_busy(self, what: str, fraction: float | None) -> None:
         """Something is being prepared; ``fraction`` (0 to 1) where progress is known."""
-        if (True, what, fraction) != (self._busy, self._headline, self._fraction):
-            self._busy, self._headline, self._fraction = True, what, fraction
+        self._show(True, what, fraction)
+
+    def _show(self, busy: bool, headline: str, fraction: float | None) -> None:
+        if (busy, headline, fraction) != (self._busy, self._headline, self._fraction):
+            self._busy, self._headline, self._fraction = busy, headline, fraction
             self.update()
 
     def headline(self) -> str:
@@ -95,7 +99,8 @@ class EmptyState(QWidget):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         area = self._area()
         self._paint_floors(painter, area)
-        self._paint_curve(painter, area)
+        painter.drawPixmap(0, 0, self._curve_drawn(area))
+        self._paint_start(painter)
         self._paint_axes(painter, area)
         if self._busy:
             self._paint_busy(painter)
@@ -125,8 +130,23 @@ class EmptyState(QWidget):
                 path.moveTo(point)
         return path
 
+    def _curve_drawn(self, area: QRectF) -> QPixmap:
+        """The curve as a picture: a long antialiased line is the dearest thing here."""
+        theme, ratio = self._themes.current, self.devicePixelRatioF()
+        known = (self.size().toTuple(), ratio, theme.name)
+        if self._drawn is None or self._drawn[0] != known:
+            pixmap = QPixmap(self.size() * ratio)
+            pixmap.setDevicePixelRatio(ratio)
+            pixmap.fill(Qt.GlobalColor.transparent)
+            painter = QPainter(pixmap)
+            self._paint_curve(painter, area)
+            painter.end()
+            self._drawn = (known, pixmap)
+        return self._drawn[1]
+
     def _paint_curve(self, painter: QPainter, area: QRectF) -> None:
         theme = self._themes.current
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         colour = QColor(theme.series["train"])
         colour.setAlpha(90 if theme.name == "light" else 110)
         painter.setPen(QPen(colour, 2))
@@ -135,13 +155,19 @@ class EmptyState(QWidget):
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(QColor(theme.series["train"]))
         painter.drawEllipse(area.topLeft(), 3.5, 3.5)
+
+    def _words_place(self) -> QRectF:
+        area = self._area()
+        return QRectF(area.left() + 12, area.top() - 10, area.width() - 12, 20)
+
+    def _paint_start(self, painter: QPainter) -> None:
         loss = self.start_loss()
         if loss is None:
             return
         painter.setFont(fonts.small(600))
-        painter.setPen(QColor(theme.text))
+        painter.setPen(QColor(self._themes.current.text))
         words = f"Starts near ln {self._vocab_size:,} = {loss:.2f}: every token equally likely"
-        place = QRectF(area.left() + 12, area.top() - 10, area.width() - 12, 20)
+        place = self._words_place()
         middle = Qt.AlignmentFlag.AlignVCenter
         shown = painter.fontMetrics().elidedText(
             words, Qt.TextElideMode.ElideRight, int(place.width())

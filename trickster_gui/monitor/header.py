@@ -47,8 +47,9 @@ class StateMark(QWidget):
 
     def show_state(self, state: RunState) -> None:
         """Show this state."""
-        self._state = state
-        self.update()
+        if state != self._state:
+            self._state = state
+            self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)

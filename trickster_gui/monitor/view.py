@@ -173,7 +173,7 @@ class MonitorView(QWidget):
         """What a run of this design is predicted to take, such as "about 3 min, 39 MiB"."""
         if text != self._estimate:
             self._estimate = text
-            self.refresh()
+            self._say(self._bridge.state)
 
     def set_device_problem(self, text: str) -> None:
         """Why the chosen device cannot train and what to do; empty: it can."""
@@ -196,7 +196,7 @@ class MonitorView(QWidget):
         self.empty_button.setEnabled(not reason)
         self.empty_button.setToolTip(reason)
         self.empty.set_vocabulary(self._document.model.vocab_size)
-        self.refresh()
+        self._say(self._bridge.state)
 
     # Hands
 
@@ -298,15 +298,22 @@ class MonitorView(QWidget):
             return
         self._choose_page(state)
         self._show_facts(state)
-        said = self._said(state)
-        self.strip.set_role(said.role)
-        self.strip.setText(said.text)
-        self.strip.setAccessibleName(said.text)
-        self.strip.setToolTip(said.text)
+        self._say(state)
         self.samples.refresh()
         waited = time.monotonic() - self._stop_asked_at
         if self.header.stopping and self._stop_asked_at and waited > _KILL_AFTER_S:
             self.header.allow_kill()
+
+    def _say(self, state: RunState) -> None:
+        """Show what is most important now: all that a change of the design changes here."""
+        if not self.isVisible():
+            return
+        said = self._said(state)
+        self.strip.set_role(said.role)
+        if said.text != self.strip.text():
+            self.strip.setText(said.text)
+            self.strip.setAccessibleName(said.text)
+            self.strip.setToolTip(said.text)
 
     def _choose_page(self, state: RunState) -> None:
         drawn = bool(self.history.segments)
