@@ -20,7 +20,7 @@ from collections.abc import Callable
 import numpy as np
 import pyqtgraph as pg
 import pytest
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QCoreApplication, QEvent, QObject, Signal
 from PySide6.QtGui import QPaintEvent
 from pytestqt.qtbot import QtBot
 
@@ -39,7 +39,11 @@ Counts = dict[str, int]
 
 
 def reference_counts() -> Counts:
-    gc.collect()
+    """The counts, once all that earlier tests left to be freed is gone."""
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    for _ in range(20):  # what a finalizer revives is freed by a later round
+        if not gc.collect():
+            break
     return {name: sys.getrefcount(value) for name, value in WATCHED.items()}
 
 
@@ -48,6 +52,7 @@ def references_lost(act: Callable[[], None], events: int, read: Callable[[], Cou
 
     The result maps each one's name to how far it fell; it is empty when none did.
     """
+    read()
     for _ in range(events // 10):  # fills caches, so that they don't count
         act()
     before = read()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -70,10 +69,6 @@ def stage(qtbot: QtBot, tmp_path: Path) -> Iterator[Stage]:
     from tests.gui.test_bridge import forget_ended_dummies
 
     forget_ended_dummies()
-
-
-def test_torch_is_not_loaded(stage: Stage) -> None:
-    assert "torch" not in sys.modules
 
 
 def test_the_empty_state_teaches_and_offers_the_button(stage: Stage) -> None:
