@@ -40,13 +40,15 @@ class ChartPanel(QWidget):
 
     export_asked = Signal(str)
 
-    def __init__(self, themes: ThemeSource, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, themes: ThemeSource, parent: QWidget | None = None, *, plots: Plots | None = None
+    ) -> None:
         super().__init__(parent)
         self._themes = themes
         self._history: History | None = None
         self._traces: Traces | None = None
         self._seen_revision = -1
-        self.plots = Plots(self)
+        self.plots = Plots(self) if plots is None else plots
         self.legend = Legend(themes, self)
         self._make_controls()
         layout = QVBoxLayout(self)

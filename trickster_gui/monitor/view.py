@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QBuffer, QIODevice, Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QShowEvent
@@ -28,7 +29,7 @@ from trickster_gui.controls import fonts
 from trickster_gui.controls.text import Text
 from trickster_gui.document import Document
 from trickster_gui.monitor import readings
-from trickster_gui.monitor.chart_panel import ChartPanel
+from trickster_gui.monitor.chart_maker import ChartMaker
 from trickster_gui.monitor.empty_state import EmptyState
 from trickster_gui.monitor.export import snapshot, write_bytes, write_points
 from trickster_gui.monitor.facts import Facts
@@ -39,6 +40,10 @@ from trickster_gui.monitor.progress import ProgressLine
 from trickster_gui.monitor.sample_view import SampleView
 from trickster_gui.monitor.verdicts import broken_numbers, rising_validation
 from trickster_gui.theme import Theme, ThemeSource
+
+if TYPE_CHECKING:  # half a second of imports: not before the window is there
+    from trickster_gui.monitor.chart_panel import ChartPanel
+    from trickster_gui.monitor.plots import Plots
 
 _REFRESH_MS = 250
 _KILL_AFTER_S = 15.0
@@ -51,6 +56,7 @@ _FACTS = {
     "tokens": ("Tokens seen", 9),
     "epoch": ("Epoch", 6),
 }
+_ENDED: tuple[RunState, ...] = ("finished", "failed", "interrupted")
 _PROGRESS_ROLES: dict[RunState, str] = {
     "finished": "success", "failed": "danger", "interrupted": "danger", "paused": "warning",
 }  # fmt: skip
@@ -108,11 +114,42 @@ class MonitorView(QWidget):
         self.strip = Text(self._themes, fonts.small(), "muted")
         self.empty = EmptyState(self._themes, self)
         self.empty_button = self.empty.button
-        self.chart = ChartPanel(self._themes, self)
+        self._plots: Plots | None = None
+        self._chart: ChartPanel | None = None
+        self._maker = ChartMaker(
+            self._bridge, (self._make_plots, self._make_chart), self._chart_failed, self
+        )
         self.samples = SampleView(self._themes, self)
         self.stack = QStackedWidget(self)
         self.stack.addWidget(self.empty)
-        self.stack.addWidget(self.chart)
+
+    @property
+    def chart(self) -> ChartPanel:
+        """The chart; made now where it has not been made yet."""
+        return self._chart or self._make_chart()
+
+    def _make_plots(self) -> Plots:
+        from trickster_gui.monitor.plots import Plots
+
+        if self._plots is None:
+            self._plots = Plots()
+        return self._plots
+
+    def _make_chart(self) -> ChartPanel:
+        from trickster_gui.monitor.chart_panel import ChartPanel
+
+        if self._chart is None:
+            chart = self._chart = ChartPanel(self._themes, self, plots=self._make_plots())
+            chart.export_asked.connect(self._ask_export)
+            chart.show_history(self.history)
+            chart.set_ended(self._bridge.state in _ENDED)
+            chart.set_loading(self._loading is not None)
+            self.stack.addWidget(chart)
+            self.refresh()
+        return self._chart
+
+    def _chart_failed(self, reason: str) -> None:
+        self._show_problem("The chart cannot be drawn", reason)
 
     def _arrange(self) -> None:
         self.card = QFrame(self)
@@ -154,7 +191,6 @@ class MonitorView(QWidget):
         header.set_checkpoints(self._checkpoints)
         self.empty_button.clicked.connect(self.train)
         self.samples.sample_asked.connect(bridge.sample)
-        self.chart.export_asked.connect(self._ask_export)
         self._document.changed.connect(self._design_changed)
         self._themes.changed.connect(self._restyle)
 
@@ -246,7 +282,8 @@ class MonitorView(QWidget):
 
     def _forget_events(self) -> None:
         self.history = History()
-        self.chart.show_history(self.history)
+        if self._chart is not None:
+            self._chart.show_history(self.history)
         self.samples.show_samples(self.history.samples)
         self.refresh()
 
@@ -263,7 +300,8 @@ class MonitorView(QWidget):
         if state in ("preparing", "running"):
             self._problem = None
         self.samples.set_worker_alive(state in ("running", "paused"))
-        self.chart.set_ended(state in ("finished", "failed", "interrupted"))
+        if self._chart is not None:
+            self._chart.set_ended(state in _ENDED)
         self.refresh()
 
     def _show_problem(self, title: str, text: str) -> None:
@@ -276,7 +314,8 @@ class MonitorView(QWidget):
 
     def _show_loading(self, fraction: float) -> None:
         self._loading = fraction if fraction < 1.0 else None
-        self.chart.set_loading(self._loading is not None)
+        if self._chart is not None:
+            self._chart.set_loading(self._loading is not None)
         self.refresh()
 
     # Showing
@@ -285,6 +324,7 @@ class MonitorView(QWidget):
         super().showEvent(event)
         self._timer.start()
         self.refresh()
+        self._maker.begin_later()
 
     def hideEvent(self, event: QHideEvent) -> None:
         super().hideEvent(event)
@@ -317,9 +357,15 @@ class MonitorView(QWidget):
 
     def _choose_page(self, state: RunState) -> None:
         drawn = bool(self.history.segments)
-        self.stack.setCurrentWidget(self.chart if drawn else self.empty)
-        self.empty_button.setVisible(state not in ("preparing", "running", "paused"))
+        ready = drawn and self._chart is not None
+        self.stack.setCurrentWidget(self.chart if ready else self.empty)
+        live = state in ("preparing", "running", "paused")
+        self.empty_button.setVisible(not live and not drawn)
+        if ready:
+            return
         if drawn:
+            self._maker.begin()
+            self.empty.show_busy("Preparing the chart…", None)
             return
         if state in ("preparing", "running"):
             known = self.history.preparing
