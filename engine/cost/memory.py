@@ -36,7 +36,8 @@ class TrainingMemory:
 
     Attributes:
         weights_bytes: parameters (in pure bf16 with their fp32 master copy).
-        gradients_bytes: all gradients.
+        gradients_bytes: one gradient of every parameter, as they stand after backward; what
+            their making takes for a moment counts in the phases.
         optimizer_bytes: the optimizer's state.
         activations_bytes: what the blocks save for the backward pass, at the end of forward.
         logits_bytes: scores of every token, with the copies that the loss makes, at their most.
@@ -88,15 +89,15 @@ def memory_of_batch(spec: ModelSpec, run: RunSpec, batch_size: int) -> TrainingM
 @lru_cache(maxsize=1024)
 def _memory(
     spec: ModelSpec, seq_len: int, precision: str, optimizer: str, held: bool, again: bool,
-    batch_size: int,
+    in_fp32: bool, batch_size: int,
 ) -> TrainingMemory:  # fmt: skip
-    lines = _lines(spec, seq_len, precision, optimizer, held, again)
+    lines = _lines(spec, seq_len, precision, optimizer, held, again, in_fp32)
     phases = _phases(lines, batch_size)
     peak = max(phases, key=lambda phase: phase.bytes)
     forward = next(phase for phase in phases if phase.name == END_OF_FORWARD)
     return TrainingMemory(
         weights_bytes=peak.kinds["weights"],
-        gradients_bytes=max(phase.kinds["gradients"] for phase in phases),
+        gradients_bytes=count(spec).total * (2 if precision == "bf16" else 4),
         optimizer_bytes=peak.kinds["optimizer"],
         activations_bytes=forward.kinds["activations"],
         logits_bytes=max(phase.kinds["logits"] for phase in phases),
@@ -130,22 +131,26 @@ def phase_lines(spec: ModelSpec, run: RunSpec) -> tuple[PhaseLine, ...]:
     return _lines(*_key(spec, run))
 
 
-def _key(spec: ModelSpec, run: RunSpec) -> tuple[ModelSpec, int, str, str, bool, bool]:
-    """What the lines depend on; not the batch, and nothing else of the run."""
-    held = run.accumulation_steps > 1
+def _key(spec: ModelSpec, run: RunSpec) -> tuple[ModelSpec, int, str, str, bool, bool, bool]:
+    """What the lines depend on; not the batch, and nothing else of the run.
+
+    A 16-bit run that names the CPU computes attention's scores in fp32.
+    """
+    held, in_fp32 = run.accumulation_steps > 1, run.device.strip().lower() == "cpu"
     seq_len = run.sequence_length(spec)
-    return spec, seq_len, run.precision, run.optimizer, held, run.gradient_checkpointing
+    return spec, seq_len, run.precision, run.optimizer, held, run.gradient_checkpointing, in_fp32
 
 
 @lru_cache(maxsize=1024)
 def _lines(
-    spec: ModelSpec, seq_len: int, precision: str, optimizer: str, held: bool, again: bool
-) -> tuple[PhaseLine, ...]:
+    spec: ModelSpec, seq_len: int, precision: str, optimizer: str, held: bool, again: bool,
+    in_fp32: bool,
+) -> tuple[PhaseLine, ...]:  # fmt: skip
     counted = count(spec)
     pure = precision == "bf16"  # 16-bit weights and gradients, and an fp32 copy of the weights
     weights = counted.total * (6 if pure else 4)
     state = counted.total * 4 * _OPTIMIZER_NUMBERS[optimizer]
-    moments = StepTape(spec, seq_len, precision, again, held).record()
+    moments = StepTape(spec, seq_len, precision, again, held, in_fp32).record()
     lines = [
         PhaseLine(
             moment.phase,
