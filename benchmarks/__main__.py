@@ -21,7 +21,8 @@ def main() -> int:
     failed = False
     for name in wanted:
         print(f"\n== {name}", flush=True)
-        failed |= subprocess.run([sys.executable, "-m", f"benchmarks.{name}"]).returncode != 0
+        done = subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False)
+        failed |= done.returncode != 0
     return int(failed)
 
 

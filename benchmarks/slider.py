@@ -23,11 +23,13 @@ from PySide6.QtWidgets import QApplication, QWidget
 
 from benchmarks.measure import percentile
 from trickster_gui import app as program
+from trickster_gui import collector
 from trickster_gui.app import Application
 from trickster_gui.design.rows import NumberRow
 
 TICKS = 200
 FRAME_MS = 16.0
+_MOST_REST_S = 10.0
 _SLIDERS = ("hidden_dim", "num_layers", "num_heads", "mlp_dim", "max_seq_len", "vocab_size")
 
 
@@ -43,6 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
         opened.start()
         opened.window.resize(1_280, 800)
         opened.window.load_preset("nano-trickster")
+        opened.window.monitor.chart_made.connect(collector.settle)
+        _rest(opened)
+        collector.settle()
         try:
             worst = _table(opened)
             if "--profile" in given:
@@ -50,6 +55,13 @@ def main(arguments: list[str] | None = None) -> int:
         finally:
             opened.close()
     return 0 if worst <= FRAME_MS else 1
+
+
+def _rest(opened: Application) -> None:
+    """Until the window has made what it makes after it has opened."""
+    give_up = perf_counter() + _MOST_REST_S
+    while opened.window.monitor.chart_pending and perf_counter() < give_up:
+        QApplication.processEvents()
 
 
 def _table(opened: Application) -> float:

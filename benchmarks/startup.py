@@ -17,6 +17,8 @@ from benchmarks.measure import spread
 
 _CHILD = """
 import json, sys, time
+from trickster_gui import collector
+collector.pause()  # as trickster_gui.__main__ does
 from PySide6.QtCore import QEvent, QObject
 from PySide6.QtWidgets import QApplication
 from trickster_gui import app as program
