@@ -12,6 +12,10 @@ import yaml
 _IN_WHEEL = Path(__file__).resolve().parent / "_resources"
 _IN_CHECKOUT = Path(__file__).resolve().parent.parent / "resources"
 
+# The same safe loader in C, ten times as fast, where PyYAML was built with it.
+_LOADER: type[yaml.SafeLoader] | type[yaml.CSafeLoader] = getattr(
+    yaml, "CSafeLoader", yaml.SafeLoader
+)
 MAX_RESOURCE_BYTES = 8 * 1024 * 1024
 
 
@@ -61,9 +65,9 @@ def read_resource_text(*parts: str) -> str:
 
 
 def read_resource_yaml(*parts: str) -> Any:
-    """What a YAML resource says, by yaml.safe_load. Raises ResourceError where it isn't YAML."""
+    """What a YAML resource says: plain data only. Raises ResourceError where it isn't YAML."""
     text = read_resource_text(*parts)
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader=_LOADER)  # noqa: S506 - safe either way
     except yaml.YAMLError as error:
         raise ResourceError(f"{resource_path(*parts)} is not valid YAML: {error}") from error

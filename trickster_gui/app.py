@@ -17,7 +17,7 @@ from engine.presets import preset
 from engine.recipe import FIRST_LOOK_S, proposed_run
 from engine.run_spec import run_to_dict
 from engine.words import duration
-from trickster_gui import last_resort
+from trickster_gui import collector, last_resort
 from trickster_gui.bridge import RunBridge
 from trickster_gui.commands import Command
 from trickster_gui.controls import fonts
@@ -209,6 +209,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.spec:
         opened.window.files.open(arguments.spec)
     opened.start()
+    QTimer.singleShot(0, opened, collector.settle)
+    opened.window.monitor.chart_made.connect(collector.settle)
     QTimer.singleShot(_MEASURE_AFTER_MS, opened, opened.measure_if_new)
     try:
         return application.exec()

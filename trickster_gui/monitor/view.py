@@ -80,6 +80,7 @@ class MonitorView(QWidget):
     """
 
     message = Signal(str, str, str, object)
+    chart_made = Signal()
 
     def __init__(
         self, document: Document, themes: ThemeSource, bridge: RunBridge,
@@ -128,6 +129,11 @@ class MonitorView(QWidget):
         """The chart; made now where it has not been made yet."""
         return self._chart or self._make_chart()
 
+    @property
+    def chart_pending(self) -> bool:
+        """Whether the chart is still to be made."""
+        return self._chart is None
+
     def _make_plots(self) -> Plots:
         from trickster_gui.monitor.plots import Plots
 
@@ -146,6 +152,7 @@ class MonitorView(QWidget):
             chart.set_loading(self._loading is not None)
             self.stack.addWidget(chart)
             self.refresh()
+            self.chart_made.emit()
         return self._chart
 
     def _chart_failed(self, reason: str) -> None:
