@@ -28,6 +28,7 @@ class ValueEdit(QLineEdit):
         self.setFont(fonts.base())
         self.setMaxLength(64)
         self.setAlignment(Qt.AlignmentFlag.AlignRight)
+        self._refused = False
         self.setProperty("refused", False)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 
@@ -52,7 +53,7 @@ class ValueEdit(QLineEdit):
 
     def pending(self) -> bool:
         """Whether a value was typed and neither taken nor refused yet."""
-        return self.text() != self._shown and not self.property("refused")
+        return self.text() != self._shown and not self._refused
 
     def event(self, event: QEvent) -> bool:
         if (
@@ -67,7 +68,7 @@ class ValueEdit(QLineEdit):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         key = event.key()
-        if key == Qt.Key.Key_Escape and (self.text() != self._shown or self.property("refused")):
+        if key == Qt.Key.Key_Escape and (self.text() != self._shown or self._refused):
             self._restore()
         elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self._submit()
@@ -103,7 +104,8 @@ class ValueEdit(QLineEdit):
         self.restored.emit()
 
     def _mark(self, refused: bool) -> None:
-        if self.property("refused") != refused:
+        if self._refused != refused:
+            self._refused = refused
             self.setProperty("refused", refused)
             self.style().unpolish(self)
             self.style().polish(self)

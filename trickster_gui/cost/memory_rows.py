@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from PySide6.QtCore import QPointF, QRect, QRectF, Qt
-from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen, QPixmap, QPolygonF
 from PySide6.QtWidgets import QWidget
 
 from engine.cost.fit import Fit
@@ -40,6 +40,7 @@ class DeviceRow(Row):
         self.fit: Fit | None = None
         self._memory: TrainingMemory | None = None
         self.selected = False
+        self._still: tuple[object, QPixmap] | None = None
         self._source = source_text(device)
         self.setToolTip(self._source)
 
@@ -60,8 +61,38 @@ class DeviceRow(Row):
             self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        painter, look, fit = self.begin(), self.look, self.fit
-        columns = Columns.of(self.width(), self.height(), look)
+        painter, fit, ratio = QPainter(self), self.fit, self.devicePixelRatioF()
+        columns = Columns.of(self.width(), self.height(), self.look)
+        if ratio.is_integer():
+            painter.drawPixmap(0, 0, self._still_picture(columns, int(ratio)))
+        else:  # a picture would fall between the pixels of the screen
+            self._paint_still(painter, columns)
+        if fit is None or self._memory is None:
+            return
+        painter.setOpacity(self.look.opacity)
+        painter.setFont(self.look.small)
+        self._paint_bar(painter, columns.bar, fit, self._memory)
+        painter.setPen(self.look.colour("text" if self.selected else "muted"))
+        ink.put(painter, columns.margin, margin_text(fit), ink.RIGHT)
+
+    def _still_picture(self, columns: Columns, ratio: int) -> QPixmap:
+        """What a drag leaves as it is, drawn once, on the plain surface that lies below."""
+        verdict = None if self.fit is None else self.fit.verdict
+        hot = self.lit or self.underMouse()
+        known = (columns, ratio, self.look, self.selected, hot, self.hasFocus(), verdict)
+        if self._still is None or self._still[0] != known:
+            picture = QPixmap(self.size() * ratio)
+            picture.setDevicePixelRatio(ratio)
+            picture.fill(self.look.colour("surface"))
+            painter = QPainter(picture)
+            self._paint_still(painter, columns)
+            painter.end()
+            self._still = (known, picture)
+        return self._still[1]
+
+    def _paint_still(self, painter: QPainter, columns: Columns) -> None:
+        look = self.look
+        self.dress(painter)
         if self.selected:
             tint = QColor(look.colour("accent"))
             tint.setAlphaF(0.13)
@@ -79,10 +110,8 @@ class DeviceRow(Row):
         if columns.capacity.width():
             painter.setPen(look.colour("muted"))
             ink.put(painter, columns.capacity, _memory_text(self.device), ink.RIGHT)
-        if fit is None or self._memory is None:
-            return
-        self._paint_bar(painter, columns.bar, fit, self._memory)
-        self._paint_verdict(painter, columns, fit)
+        if self.fit is not None:
+            self._paint_verdict(painter, columns, self.fit.verdict)
 
     def _paint_bar(self, painter: QPainter, area: QRect, fit: Fit, memory: TrainingMemory) -> None:
         look = self.look
@@ -104,19 +133,17 @@ class DeviceRow(Row):
         x = round(line)
         painter.drawLine(x, int(track.top()) - 2, x, int(track.bottom()) + 1)
 
-    def _paint_verdict(self, painter: QPainter, columns: Columns, fit: Fit) -> None:
+    def _paint_verdict(self, painter: QPainter, columns: Columns, verdict: str) -> None:
         look = self.look
-        colour = ink.verdict_colour(look, fit.verdict)
+        colour = ink.verdict_colour(look, verdict)
         spare = max(0, columns.chip.height() - look.line - 4) / 2
         chip = QRectF(columns.chip).adjusted(0, 1 + spare, 0, -1 - spare)
-        chip.setWidth(ink.width_of(look.small, fit.verdict) + 26)
+        chip.setWidth(ink.width_of(look.small, verdict) + 26)
         back = ink.mixed(look.colour("surface"), colour, 0.13)
         ink.rounded(painter, chip, back, chip.height() / 2)
-        ink.verdict_icon(painter, QPointF(chip.left() + 10, chip.center().y()), fit.verdict, colour)
+        ink.verdict_icon(painter, QPointF(chip.left() + 10, chip.center().y()), verdict, colour)
         painter.setPen(colour)
-        ink.put(painter, QRectF(chip).adjusted(18, 0, 0, 0), fit.verdict)
-        painter.setPen(look.colour("text" if self.selected else "muted"))
-        ink.put(painter, columns.margin, margin_text(fit), ink.RIGHT)
+        ink.put(painter, QRectF(chip).adjusted(18, 0, 0, 0), verdict)
 
     def _describe(self) -> None:
         fit = self.fit

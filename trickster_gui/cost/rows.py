@@ -56,12 +56,16 @@ class Row(QAbstractButton):
     def begin(self) -> QPainter:
         """A painter for this row, its background and focus ring drawn."""
         painter = QPainter(self)
+        self.dress(painter)
+        return painter
+
+    def dress(self, painter: QPainter) -> None:
+        """Draw the background and the focus ring; what follows is as strong as the look says."""
         if self.lit or self.underMouse():
             ink.rounded(painter, QRectF(self.rect()), self.look.colour("raised"), 4.0)
         if self.hasFocus():
             ink.focus_frame(painter, QRectF(self.rect()), self.look)
         painter.setOpacity(self.look.opacity)
-        return painter
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.matches(QKeySequence.StandardKey.Copy) and self.copy_text:

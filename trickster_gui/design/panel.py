@@ -96,7 +96,7 @@ class DesignPanel(QWidget):
         for error in self._document.problems():
             errors.setdefault(error.field, error)
         for name, row in self._rows.items():
-            row.refresh()
+            row.follow()
             row.set_problem(errors.get(name))
         self._show_notes()
         arrangement = [(row.isHidden(), name in errors) for name, row in self._rows.items()]

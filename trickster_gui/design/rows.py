@@ -37,6 +37,8 @@ class Row(QWidget):
         parameter = binding.parameter
         self._refused: SpecError | None = None
         self._problem: SpecError | None = None
+        self._told: SpecError | None = None
+        self._late = False
         self.setToolTip(_tooltip(parameter.help))
         self.label = Text(themes, fonts.base(), "text", parent=self)
         self.label.setText(parameter.label)
@@ -50,10 +52,23 @@ class Row(QWidget):
         """Show the document's value."""
         raise NotImplementedError
 
+    def follow(self) -> None:
+        """Show the document's value: now, or for a row that is left out when it comes back."""
+        self._late = self.isHidden()
+        if not self._late:
+            self.refresh()
+
+    def setVisible(self, visible: bool) -> None:
+        if visible and self._late:
+            self._late = False
+            self.refresh()
+        super().setVisible(visible)
+
     def set_problem(self, error: SpecError | None) -> None:
         """Show what is wrong with the design at this row; a refused value comes first."""
         self._problem = error
-        self._show_error()
+        if (self._refused or error) is not self._told:
+            self._show_error()
 
     def set_marginal(self, text: str) -> None:
         """Show what one notch more costs; rows without notches have no place for it."""
@@ -73,7 +88,7 @@ class Row(QWidget):
         return False
 
     def _show_error(self) -> None:
-        error = self._refused or self._problem
+        error = self._told = self._refused or self._problem
         self.strip.show_error(error)
         self.label.set_role("danger" if error is not None else "text")
 
