@@ -154,6 +154,12 @@ def worker_environment() -> dict[str, str]:
     environment["PYTHONUNBUFFERED"] = "1"
     environment["PYTHONIOENCODING"] = "utf-8"
     environment["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # deterministic matrix products
+    # Threads that wait shall not spin in the way of the window: see engine.training.
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # glibc gives memory back after every step and takes it anew, page after page, unless told not
+    # to: a small model's step had over a thousand page faults, and now some twenty.
+    environment.setdefault("MALLOC_TRIM_THRESHOLD_", str(256 << 20))
+    environment.setdefault("MALLOC_MMAP_THRESHOLD_", str(32 << 20))
     return environment
 
 

@@ -94,6 +94,15 @@ def test_the_worker_finds_this_very_engine(monkeypatch: pytest.MonkeyPatch) -> N
     assert rest == "elsewhere"
 
 
+def test_waiting_threads_of_a_worker_sleep_unless_somebody_decided_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert worker_environment()["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert worker_environment()["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
 def test_a_run_is_not_started_twice_by_mistake(tmp_path: Path) -> None:
     directory = filled(tmp_path / "run")
     with pytest.raises(RunDirectoryError, match="resume it"):
