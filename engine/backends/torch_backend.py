@@ -33,6 +33,17 @@ class TorchBackend:
         """What the model's weights are kept in (fp32 masters come on top for pure bf16)."""
         return torch.bfloat16 if self.precision == "bf16" else torch.float32
 
+    @property
+    def attention_in_fp32(self) -> bool:
+        """Whether attention's scores are computed in fp32 though the model is in 16 bits.
+
+        On CPUs whose 16-bit products have no matrix unit (AMX), the backward pass of 16-bit
+        attention takes longer than casting and the fp32 one. With AMX it was not measured.
+        """
+        if self.device.type != "cpu" or self.precision == "fp32":
+            return False
+        return not any(_cpu_flags().get(name) for name in ("amx_bf16", "amx_tile"))
+
     def autocast(self) -> AbstractContextManager[Any]:
         """What forward passes run in."""
         if self.precision == "bf16-mixed":
@@ -152,10 +163,17 @@ def _has_bf16(device: torch.device) -> bool:
         return torch.cuda.get_device_capability(device)[0] >= 8
     if device.type == "mps":
         return bool(torch.backends.mps.is_macos_or_newer(14, 0))
-    flags = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    flags = _cpu_flags()
     if any(flags.get(name) for name in ("avx512_bf16", "amx_bf16", "amx_tile")):
         return True
     return _measured_faster_in_bf16()
+
+
+def _cpu_flags() -> Mapping[str, object]:
+    """The processor's capabilities, where this torch tells them."""
+    if not hasattr(torch.cpu, "get_capabilities"):
+        return {}
+    return dict(torch.cpu.get_capabilities())
 
 
 def _measured_faster_in_bf16() -> bool:

@@ -4,9 +4,8 @@ It follows the decoder of engine/models and the update of engine/training on the
 by operation: what each saves for its backward pass, what it allocates, and what is let go after
 it. Sizes are straight lines over the batch: fixed bytes, and bytes for each sequence.
 
-On the CPU RMSNorm is several operations, each with temporaries of its own, and attention with
-dropout or with ALiBi's bias goes the long way, with matrices of scores. CUDA's kernels keep less
-there, so for a GPU this is an upper bound.
+On the CPU attention with dropout goes the long way, with matrices of scores. CUDA's kernels keep
+less there, so for a GPU this is an upper bound.
 """
 
 from __future__ import annotations
@@ -50,11 +49,13 @@ class StepTape:
     """One training step of a valid design with sequences of ``seq_len`` tokens.
 
     ``again``: gradient checkpointing. ``held``: the gradients of earlier micro-batches stay.
+    ``in_fp32``: scores are computed in fp32 in a 16-bit model, as it is done on CPUs.
     """
 
     def __init__(
-        self, spec: ModelSpec, seq_len: int, precision: str, again: bool, held: bool
-    ) -> None:
+        self, spec: ModelSpec, seq_len: int, precision: str, again: bool, held: bool,
+        in_fp32: bool = False,
+    ) -> None:  # fmt: skip
         self.spec, self.again, self.held = spec, again, held
         self.mixed, self.pure = precision == "bf16-mixed", precision == "bf16"
         self.e = 2 if self.pure else FULL  # a parameter, a number of the residual stream
@@ -70,6 +71,7 @@ class StepTape:
         self.rms = spec.norm == "rmsnorm"
         self.fused = not spec.dropout
         self.dropped = bool(spec.dropout)
+        self.in_fp32 = in_fp32 and self.fused and self.a != FULL
         self.linears = _linears(spec)
         self.norm_parameters = spec.hidden_dim * (1 if self.rms else 2)
         self.moments: list[Moment] = []
@@ -103,9 +105,9 @@ class StepTape:
     # --- what is saved ---------------------------------------------------------------------------
 
     def norm_saved(self) -> int:
-        """By a norm, for each sequence: its input (RMSNorm in fp32, and scaled) and statistics."""
+        """By a norm, for each sequence: its input and statistics (RMSNorm's in fp32)."""
         if self.rms:
-            return 2 * self.wide + FULL * self.tokens
+            return self.residual + FULL * self.tokens
         return self.residual + 2 * self._statistic() * self.tokens
 
     def attention_saved(self) -> int:
@@ -114,8 +116,13 @@ class StepTape:
         Two without dropout: scores after softmax, and again what multiplies the values.
         """
         if self.fused:
-            return 4 * self.heads + FULL * self.tokens * self.spec.num_heads
+            joined = self.heads if self.in_fp32 else 0  # what the output matrix reads
+            return 4 * self._scored() + joined + FULL * self.tokens * self.spec.num_heads
         return self._long_inputs() + self._long_matrices() * self._scores() + self.heads
+
+    def _scored(self) -> int:
+        """All heads' queries (or keys, or values) in the format that scores are computed in."""
+        return self.heads * FULL // self.a if self.in_fp32 else self.heads
 
     def mlp_saved(self) -> int:
         """Inside the feed-forward network."""
@@ -239,6 +246,8 @@ class StepTape:
         wide, scores = self.heads * FULL // self.a, self._scores()
         grouped = self.spec.num_kv_heads < self.spec.num_heads
         alive = self.norm_saved() + self.input  # before it
+        if self.mixed and self.spec.norm_position == "pre":
+            alive += self.wide  # the norm's output, before it is cast
         alive += 3 * self.heads + (2 * self.key_heads if grouped else 0)  # queries, keys, values
         alive += 4 * wide + (3 if self.dropped else 1) * scores
         if self.a != FULL:  # casts there and back
@@ -251,7 +260,7 @@ class StepTape:
     def _input_is_saved(self) -> int:
         """Bytes of a block's input that the block saves in any case, not a copy of it."""
         if self.spec.norm_position == "pre":
-            return 0 if self.rms and self.pure else self.residual
+            return self.residual
         return 0 if self.mixed else self.residual
 
     def _mlp_backward(self) -> None:
@@ -285,7 +294,9 @@ class StepTape:
         self._branch_gradient()
         self._linear(self.linears["o"], heads)
         self._give_branch()
-        if self.fused:
+        if self.in_fp32:
+            self._fp32_attention_backward()
+        elif self.fused:
             self._take(3 * heads)
             self._give(heads + self.attention_saved())
         else:
@@ -302,6 +313,18 @@ class StepTape:
         self._take(self.input)
         self._give(2 * self.input)
         self._to_wide_gradient()
+
+    def _fp32_attention_backward(self) -> None:
+        """Cast the heads' gradient, go through the fused kernel in fp32, cast back."""
+        heads, wide = self.heads, self._scored()
+        self._give(heads)  # the joined heads that the output matrix read
+        self._take(wide)
+        self._give(heads)
+        self._take(3 * wide)
+        self._give(wide + self.attention_saved() - heads)
+        for _ in "qkv":
+            self._take(heads)
+            self._give(wide)
 
     def _long_attention_backward(self) -> None:
         """Leaves gradients of queries, keys and values, each as wide as all heads."""
@@ -334,24 +357,18 @@ class StepTape:
                 self._add(self.residual)
             return
         wide, row = self.wide, FULL * self.tokens
-        if self.pure:
-            self._take(wide)
-            self._give(self.residual)
-        self._take(2 * wide)
-        self._take(gradients=self._gradient(self.norm_parameters))
-        self._give(3 * wide)
-        self._take(2 * wide)
-        self._give(2 * wide)
-        if accumulate and not self.pure:
-            self._add(wide)
-        self._take(4 * wide + row)
-        self._give(4 * wide + 2 * row)
-        self._add(wide)
-        if self.pure:
+        raised = wide if self.pure else 0  # the output's gradient in fp32
+        self._take(raised)
+        self._take(2 * wide)  # normed, and multiplied by the gradient
+        self._take(row, gradients=self._gradient(self.norm_parameters))
+        self._give(wide)
+        self._take(wide)  # the input's gradient
+        if self.pure:  # and the same in 16 bits
             self._take(self.residual)
-            self._give(wide)
-            if accumulate:
-                self._add(self.residual)
+            self._give(self.residual)
+        self._give(raised + 2 * wide + row + self.norm_saved())
+        if accumulate:
+            self._add(self.residual)
 
     def _embedding_backward(self) -> None:
         self._phase = "backward of the embedding"

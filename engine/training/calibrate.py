@@ -69,6 +69,7 @@ def measure(backend: TorchBackend, spec: ModelSpec, batch_size: int) -> Point:
     """The median time of real training steps of ``spec`` with ``batch_size`` full sequences."""
     run = RunSpec(batch_size=batch_size, precision=backend.precision)
     model = build(spec, device=backend.device, dtype=backend.weight_dtype, seed=0)
+    model.attention_in_fp32 = backend.attention_in_fp32
     learner = Learner(model, run, backend.autocast)
     tokens = torch.arange(batch_size * spec.max_seq_len, device=backend.device) % spec.vocab_size
     batch = tokens.view(batch_size, -1)

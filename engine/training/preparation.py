@@ -106,6 +106,8 @@ def prepare(directory: RunDirectory, recorder: Recorder, control: Control) -> Pr
     announcer.say("building the model")
     model = build(spec, device=backend.device, dtype=backend.weight_dtype, seed=run.seed)
     model.gradient_checkpointing = run.gradient_checkpointing
+    # With dropout there is no fused kernel on the CPU, and nothing to win.
+    model.attention_in_fp32 = backend.attention_in_fp32 and not spec.dropout
     learner = Learner(model, run, backend.autocast)
     announcer.say("counting n-grams for the floors")
     started = _started(spec, run, backend, dataset, model, floors_of(dataset, source, run))
@@ -214,7 +216,8 @@ def _started(
 
 def predictions(spec: ModelSpec, run: RunSpec, backend: TorchBackend) -> dict[str, float]:
     """Estimates made before the run: ``peak_bytes``, and ``step_s`` where speed was measured."""
-    found = {"peak_bytes": float(training_memory(spec, run).peak_bytes)}
+    here = run.replace(device="cpu" if backend.attention_in_fp32 else "auto")
+    found = {"peak_bytes": float(training_memory(spec, here).peak_bytes)}
     calibration = stored_calibration(str(backend.device))
     rate = measured_rate(calibration, spec, run) if calibration is not None else None
     if rate is not None:

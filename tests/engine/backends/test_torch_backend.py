@@ -101,3 +101,19 @@ def test_a_containers_quota_bounds_the_threads(
     assert quota_cores(file) == cores
     assert 1 <= default_threads(file) <= (cores or 1_024)
     assert quota_cores(tmp_path / "missing") is None
+
+
+@pytest.mark.parametrize(
+    ("precision", "flags", "expected"),
+    [
+        ("fp32", {"avx512_bf16": True}, False),
+        ("bf16-mixed", {"avx512_bf16": True}, True),
+        ("bf16", {"avx512_bf16": True}, True),
+        ("bf16", {"avx512_bf16": True, "amx_bf16": True}, False),
+    ],
+)
+def test_attention_is_computed_in_fp32_where_16_bit_products_have_no_matrix_unit(
+    monkeypatch: pytest.MonkeyPatch, precision: str, flags: dict[str, bool], expected: bool
+) -> None:
+    monkeypatch.setattr(torch_backend, "_cpu_flags", lambda: flags)
+    assert torch_backend.TorchBackend(CPU, precision).attention_in_fp32 is expected

@@ -45,6 +45,7 @@ def _model(spec: ModelSpec, run: RunSpec) -> Decoder:
     finally:
         torch.set_default_dtype(before)
     model.gradient_checkpointing = run.gradient_checkpointing
+    model.attention_in_fp32 = run.device == "cpu" and not spec.dropout
     return model
 
 
