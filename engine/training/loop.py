@@ -43,7 +43,7 @@ from engine.training.read_out import Reading, ReadOut
 from engine.training.recorder import Recorder
 from engine.training.sampling import Sampler
 from engine.training.update import Batch, Learner
-from engine.training.validation import validation_loss
+from engine.training.validation import validation_loss, validation_sequences
 
 Reason = Literal["completed", "stopped", "early-stopping"]
 # Samples take at most this part of the time that training took, but are let go on so long.
@@ -239,9 +239,9 @@ class Trainer:
         """Measure and record; ``counts`` towards patience (a requested one does not)."""
         self._flush()
         parts, progress = self.parts, self.progress
+        sequences = validation_sequences(parts.source, parts.run, parts.spec)
         batches = (
-            to_device(inputs, targets, parts.backend.device)
-            for inputs, targets in parts.source.validation_batches(parts.run.validation_tokens)
+            to_device(inputs, targets, parts.backend.device) for inputs, targets in sequences
         )
         measured = validation_loss(parts.model, batches, parts.backend, self._control.stopping)
         if measured is None:
