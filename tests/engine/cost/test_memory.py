@@ -95,8 +95,8 @@ def drawn(seed: int) -> tuple[ModelSpec, RunSpec]:
 @pytest.mark.leaves_behind(WHY)
 def test_random_designs_agree_with_the_traced_step() -> None:
     errors = {seed: abs(error(*drawn(seed))) for seed in range(8)}
-    assert max(errors.values()) < 0.05, errors
-    assert sorted(errors.values())[len(errors) // 2] < 0.005, errors
+    assert max(errors.values()) < 0.02, errors
+    assert sorted(errors.values())[len(errors) // 2] < 1e-4, errors
 
 
 @given(st.data())

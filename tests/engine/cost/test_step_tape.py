@@ -10,20 +10,20 @@ from tests.engine.strategies import model_specs
 PRECISIONS = st.sampled_from(("fp32", "bf16-mixed", "bf16"))
 
 
-@given(model_specs(), PRECISIONS, st.booleans(), st.booleans())
+@given(model_specs(), PRECISIONS, st.booleans(), st.booleans(), st.booleans())
 def test_nothing_is_given_back_that_was_not_taken(
-    spec: ModelSpec, precision: str, again: bool, held: bool
+    spec: ModelSpec, precision: str, again: bool, held: bool, in_fp32: bool
 ) -> None:
-    tape = StepTape(spec, spec.max_seq_len, precision, again, held)
+    tape = StepTape(spec, spec.max_seq_len, precision, again, held, in_fp32)
     for moment in tape.record():
         assert min(moment[1:]) >= 0, moment
 
 
-@given(model_specs(), PRECISIONS, st.booleans(), st.booleans())
+@given(model_specs(), PRECISIONS, st.booleans(), st.booleans(), st.booleans())
 def test_at_the_end_only_gradients_and_a_trifle_are_left(
-    spec: ModelSpec, precision: str, again: bool, held: bool
+    spec: ModelSpec, precision: str, again: bool, held: bool, in_fp32: bool
 ) -> None:
-    tape = StepTape(spec, spec.max_seq_len, precision, again, held)
+    tape = StepTape(spec, spec.max_seq_len, precision, again, held, in_fp32)
     last = tape.record()[-1]
     rotation = tape.a * tape.tokens * (spec.head_size // 2) * 2 if spec.position == "rope" else 0
     bias = tape.a * spec.num_heads * tape.tokens**2 if spec.position == "alibi" else 0
