@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (its usual name)
 from torch import Tensor, nn
 
+from engine.backends.torch_backend import TorchBackend
 from engine.models.decoder import build
 from engine.spec import ModelSpec
 
@@ -117,6 +118,9 @@ def stepper(
 def ratios(shape: Shape, mixed: bool, rounds: int) -> tuple[list[float], float]:
     """Plain time over ours, round by round, and the median seconds of our step."""
     ours, plain = build(shape.spec), Plain(shape.spec)
+    ours.attention_in_fp32 = TorchBackend(
+        torch.device("cpu"), "bf16-mixed" if mixed else "fp32"
+    ).attention_in_fp32  # as training sets it
     steps = {
         "ours": stepper(ours, lambda x, y: ours(x, y).loss, shape, mixed),
         "plain": stepper(plain, plain, shape, mixed),
