@@ -62,8 +62,10 @@ def evaluate(
     """All costs of a valid design and run (``spec.check`` and ``run_spec.check_run`` first)."""
     parameters = count(spec)
     flops = flops_per_token(spec, run.sequence_length(spec))
-    memory = training_memory(spec, run)
     device = chosen_device(run, devices)
+    if device is not None:
+        run = run.replace(device=device.name)  # "auto" would hide what the CPU does its own way
+    memory = training_memory(spec, run)
     rate = device_rate(device, calibration, spec, run) if device is not None else None
     step = step_time(spec, run, rate) if rate is not None else None
     run_tokens = run.tokens_per_step(spec) * run.steps

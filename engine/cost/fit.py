@@ -49,6 +49,7 @@ class Fit:
 
 def fit(spec: ModelSpec, run: RunSpec, device: Device) -> Fit:
     """The verdict for a valid design and run on ``device``."""
+    run = run.replace(device=device.name)
     batch = chip_batch(run.batch_size, device)
     memory = memory_of_batch(spec, run, batch)
     capacity, needed = device.chip_memory_bytes, memory.peak_bytes
@@ -77,7 +78,7 @@ def largest_batch(spec: ModelSpec, run: RunSpec, device: Device) -> int:
     0 where not even one fits. On several chips a multiple of their number. Unknown memory
     raises ValueError.
     """
-    capacity = _capacity(device)
+    capacity, run = _capacity(device), run.replace(device=device.name)
     fitting = _MAX_BATCH // device.chips
     for line in phase_lines(spec, run):  # each phase is a straight line over the batch
         room = capacity - sum(line.fixed)
@@ -96,7 +97,7 @@ def largest_context(spec: ModelSpec, run: RunSpec, device: Device) -> int:
     """
     capacity = _capacity(device)
     batch = chip_batch(run.batch_size, device)
-    whole = run.replace(seq_len=None)
+    whole = run.replace(seq_len=None, device=device.name)
 
     def fits(context: int) -> bool:
         longer = spec.replace(max_seq_len=context)

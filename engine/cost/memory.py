@@ -136,9 +136,15 @@ def _key(spec: ModelSpec, run: RunSpec) -> tuple[ModelSpec, int, str, str, bool,
 
     A 16-bit run that names the CPU computes attention's scores in fp32.
     """
-    held, in_fp32 = run.accumulation_steps > 1, run.device.strip().lower() == "cpu"
+    held, in_fp32 = run.accumulation_steps > 1, _attention_in_fp32(spec, run)
     seq_len = run.sequence_length(spec)
     return spec, seq_len, run.precision, run.optimizer, held, run.gradient_checkpointing, in_fp32
+
+
+def _attention_in_fp32(spec: ModelSpec, run: RunSpec) -> bool:
+    """Whether 16-bit training computes its scores in fp32: on a CPU, as its backend does."""
+    sixteen = run.precision != "fp32" and not spec.dropout
+    return sixteen and run.device.strip().lower() == "cpu"
 
 
 @lru_cache(maxsize=1024)

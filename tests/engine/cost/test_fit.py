@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.cost.evaluation import evaluate
 from engine.cost.fit import TIGHT_FRACTION, chip_batch, fit, largest_batch, largest_context
 from engine.cost.memory import memory_of_batch, training_memory
 from engine.devices.card import Device, load_cards
@@ -135,3 +136,13 @@ def test_the_largest_context_stops_where_the_declaration_does() -> None:
     tiny = ModelSpec(hidden_dim=2, num_layers=1, num_heads=1, num_kv_heads=1, mlp_dim=1,
                      vocab_size=2, position="none")  # fmt: skip
     assert largest_context(tiny, RunSpec(batch_size=1), a_card(1 << 50)) == 4_194_304
+
+
+def test_the_same_run_is_counted_as_each_device_computes_it() -> None:
+    """A CPU without 16-bit tiles keeps attention in fp32; a card does not."""
+    spec = ModelSpec(num_layers=2)
+    run = RunSpec(precision="bf16-mixed", device="auto")
+    host = Device("cpu", "This CPU", "cpu", 1, 1 << 34, 1 << 34)
+    card = CARDS["n150"]
+    assert fit(spec, run, host).needed_bytes > fit(spec, run, card).needed_bytes
+    assert evaluate(spec, run, (host, card)).memory.peak_bytes == fit(spec, run, host).needed_bytes
