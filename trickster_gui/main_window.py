@@ -37,7 +37,7 @@ from trickster_gui.style import palette, style_sheet
 from trickster_gui.theme import Choice, ThemeSource
 from trickster_gui.top_bar import TopBar
 
-MIN_SIZE = (1_100, 640)
+MIN_SIZE = (1_260, 700)
 FIRST_SIZE = (1_280, 800)
 _THEME_ORDER: tuple[Choice, ...] = ("system", "light", "dark")
 _SPLITTERS = {
@@ -170,7 +170,7 @@ class MainWindow(QMainWindow):
         self.rows.setChildrenCollapsible(False)
         self.rows.setHandleWidth(8)
         for at in range(self.rows.count()):
-            self.rows.setStretchFactor(at, at)
+            self.rows.setStretchFactor(at, 2 + at)  # a larger window enlarges both
         centre = QWidget()
         centre.setObjectName("page")
         inside = QVBoxLayout(centre)

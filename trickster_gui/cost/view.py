@@ -199,14 +199,11 @@ class CostView(QWidget):
     def _chip_memories(
         self, spec: ModelSpec, run: RunSpec, cost: Cost
     ) -> tuple[TrainingMemory, ...]:
-        """What one chip of each device holds; devices with the same part of the batch share it."""
-        known = {run.batch_size: cost.memory}
-        memories = []
-        for fit in cost.fits:
-            if fit.chip_batch not in known:
-                known[fit.chip_batch] = memory_of_batch(spec, run, fit.chip_batch)
-            memories.append(known[fit.chip_batch])
-        return tuple(memories)
+        """What one chip of each device holds."""
+        return tuple(
+            memory_of_batch(spec, run.replace(device=fit.device), fit.chip_batch)
+            for fit in cost.fits
+        )
 
     def _search(self) -> None:
         """Find what fits the chosen device at most; only once the design is still."""
