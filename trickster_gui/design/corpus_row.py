@@ -7,8 +7,9 @@ from pathlib import Path
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from engine.data.catalogue import catalogue
+from trickster_gui.controls.combo import QuietCombo
 from trickster_gui.design.binding import Binding
-from trickster_gui.design.rows import QuietCombo, Row
+from trickster_gui.design.rows import Row
 from trickster_gui.theme import ThemeSource
 
 _FILE, _FOLDER = "\0file", "\0folder"

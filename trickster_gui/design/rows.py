@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from engine.parameter import SpecError, Value
 from trickster_gui.controls import fonts
+from trickster_gui.controls.combo import QuietCombo
 from trickster_gui.controls.segments import Segments, total_width
 from trickster_gui.controls.slider import NotchSlider
 from trickster_gui.controls.switch import Switch
@@ -328,21 +329,6 @@ class TextRow(Row):
         if self.edit.isModified():
             self.edit.setModified(False)
             self._submit(self.edit.text())
-
-
-class QuietCombo(QComboBox):
-    """A list that the wheel only changes while it has the focus."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setFont(fonts.base())
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-
-    def wheelEvent(self, event: object) -> None:
-        if self.hasFocus():
-            super().wheelEvent(event)  # type: ignore[arg-type]
-        else:
-            event.ignore()  # type: ignore[attr-defined]
 
 
 def _tooltip(text: str) -> str:
