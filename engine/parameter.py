@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 Value = int | float | bool | str | tuple[str, ...] | None
 Kind = Literal["integer", "number", "flag", "choice", "text", "texts"]
@@ -19,6 +20,11 @@ _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
 _MAX_TEXT = 4096
 _MAX_TEXTS = 64
+# Whole numbers of more digits are beyond every range; longer texts are not read as numbers at all.
+_MAX_DIGITS, _MAX_NUMBER = 18, 400
+# 0,001 is a decimal comma and no thousand: a first group never begins with 0.
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?(?:[eE][+-]?\d+)?[kKmM]?")
+_FACTORS = {"k": 1_000, "m": 1_000_000}
 
 
 class SpecError(ValueError):
@@ -93,14 +99,9 @@ class Parameter:
         if self.optional and word.lower() in {"", "none", "null", "auto", self.none_label}:
             return None
         if self.kind == "integer":
-            return self.check(_parse_integer(self.name, word))
+            return self.check(self._typed_integer(word))
         if self.kind == "number":
-            try:
-                return self.check(float(word))
-            except ValueError as error:
-                if isinstance(error, SpecError):
-                    raise
-                raise SpecError(self.name, f"{word!r} is not a number") from None
+            return self.check(self._typed_number(_without_separators(self.name, word), word))
         if self.kind == "flag":
             if word.lower() not in _TRUE | _FALSE:
                 raise SpecError(self.name, f"{word!r} is neither true nor false")
@@ -108,6 +109,44 @@ class Parameter:
         if self.kind == "texts":
             return self.check(tuple(part for part in text.split("|") if part))
         return self.check(word if self.kind == "choice" else text)
+
+    def _typed_integer(self, word: str) -> int:
+        """Digits with or without thousands separators, 32k, 1.5M or 1e3."""
+        compact = _without_separators(self.name, word)
+        factor = _FACTORS.get(compact[-1:].lower(), 1)
+        digits = compact[:-1] if factor > 1 else compact
+        if digits.lstrip("+-").isdecimal() and len(digits) <= _MAX_DIGITS:
+            try:
+                return int(digits) * factor  # exact, as a float is not
+            except ValueError:  # several signs
+                raise SpecError(self.name, f"{_short(word)} is not a whole number") from None
+        number = self._typed_number(digits, word, "is not a whole number") * factor
+        if not math.isfinite(number):
+            self._refuse_beyond(number, word)
+        if number != int(number):
+            raise SpecError(self.name, f"{_short(word)} is not a whole number")
+        if number >= 10**_MAX_DIGITS:
+            self._refuse_beyond(number, word)
+        return int(number)
+
+    def _typed_number(self, compact: str, word: str, otherwise: str = "is not a number") -> float:
+        """``compact`` as a finite number; errors show ``word``, as it was typed."""
+        if len(compact) > _MAX_NUMBER and not compact.lstrip("+-").isdecimal():
+            raise SpecError(self.name, f"{_short(word)} {otherwise}")
+        try:
+            number = float(compact)
+        except ValueError:
+            raise SpecError(self.name, f"{_short(word)} {otherwise}") from None
+        if math.isnan(number) or "inf" in compact.lower():
+            what = "is not a finite number" if self.kind == "number" else otherwise
+            raise SpecError(self.name, f"{_short(word)} {what}")
+        if math.isinf(number):  # 1e400: finite, but beyond what floats hold
+            self._refuse_beyond(number, word)
+        return number
+
+    def _refuse_beyond(self, number: float, word: str) -> NoReturn:
+        self._in_range(number, _short(word))
+        raise SpecError(self.name, f"{_short(word)} is too large")
 
     def _check_integer(self, value: Value) -> int:
         if isinstance(value, float) and value.is_integer():
@@ -121,9 +160,13 @@ class Parameter:
             raise SpecError(self.name, f"{show(value)} is not a number")
         if isinstance(value, float) and not math.isfinite(value):
             raise SpecError(self.name, f"{value} is not a finite number")
-        return float(self._in_range(value))
+        self._in_range(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise SpecError(self.name, f"{self.label} is too large") from None
 
-    def _in_range(self, value: float) -> float:
+    def _in_range(self, value: float, shown: str = "") -> float:
         if self.minimum is not None and value < self.minimum:
             bound, word = self.minimum, "at least"
         elif self.maximum is not None and value > self.maximum:
@@ -131,7 +174,7 @@ class Parameter:
         else:
             return value
         legal = int(bound) if self.kind == "integer" else float(bound)
-        message = f"{self.label} must be {word} {show(legal)}, not {show(value)}"
+        message = f"{self.label} must be {word} {show(legal)}, not {shown or show(value)}"
         raise SpecError(self.name, message, {self.name: legal})
 
     def _check_choice(self, value: Value) -> str:
@@ -160,22 +203,25 @@ class Parameter:
         return tuple(self._check_text(item) for item in value)
 
 
-def _parse_integer(name: str, word: str) -> int:
-    compact = word.replace(",", "").replace("_", "").replace(" ", "")
-    factors = {"k": 1_000, "m": 1_000_000}
-    factor = factors.get(compact[-1:].lower(), 1)
-    digits = compact[:-1] if factor > 1 else compact
-    try:
-        if len(digits) > 18:
-            raise ValueError
-        number = float(digits) * factor
-        if not math.isfinite(number) or number != int(number):
-            raise ValueError
-        return (
-            int(digits) * factor if factor == 1 and digits.lstrip("+-").isdigit() else int(number)
+def _without_separators(name: str, word: str) -> str:
+    """``word`` without spaces, underscores and commas between thousands.
+
+    Raises SpecError for nothing at all and for other commas: 1,5 is one and a half to some.
+    """
+    compact = "".join(word.replace("_", "").split())
+    if not compact:
+        raise SpecError(name, "type a number")
+    if "," not in compact:
+        return compact
+    if not _THOUSANDS.fullmatch(compact):
+        raise SpecError(
+            name, f"{_short(word)}: a comma only separates thousands (1,000); decimals take a point"
         )
-    except ValueError:
-        raise SpecError(name, f"{word[:40]!r} is not a whole number") from None
+    return compact.replace(",", "")
+
+
+def _short(word: str) -> str:
+    return repr(word if len(word) <= 40 else word[:39] + "…")
 
 
 def show(value: object) -> str:

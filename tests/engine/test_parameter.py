@@ -15,6 +15,7 @@ def parameter(kind: str, **more: object) -> Parameter:
 
 WHOLE = parameter("integer", minimum=1, maximum=2_000_000)
 NUMBER = parameter("number", minimum=0.0, maximum=1.0)
+WIDE = parameter("number")
 FLAG = parameter("flag")
 CHOICE = parameter("choice", choices={"a": "First", "b": "Second"})
 TEXT = parameter("text")
@@ -26,7 +27,10 @@ OPTIONAL = parameter("integer", minimum=1, optional=True, none_label="whole cont
     ("declared_as", "text", "value"),
     [
         (WHOLE, "1,024", 1_024), (WHOLE, " 32k ", 32_000), (WHOLE, "1.5M", 1_500_000),
-        (WHOLE, "1_000", 1_000), (WHOLE, "64.0", 64), (NUMBER, "1e-3", 0.001), (FLAG, "Yes", True),
+        (WHOLE, "1_000", 1_000), (WHOLE, "64.0", 64), (NUMBER, "1e-3", 0.001),
+        (WIDE, "1,000", 1_000.0),
+        (WIDE, "-12,345.5", -12_345.5), (WIDE, "1_000", 1_000.0), (WIDE, "1 000", 1_000.0),
+        (WHOLE, "1,500k", 1_500_000), (WHOLE, "+1,000,000", 1_000_000), (FLAG, "Yes", True),
         (FLAG, "off", False), (CHOICE, " b ", "b"), (TEXT, " as it is ", " as it is "),
         (TEXTS, "a|b", ("a", "b")), (TEXTS, "", ()), (OPTIONAL, "auto", None), (OPTIONAL, "", None),
         (OPTIONAL, "whole context", None), (OPTIONAL, "7", 7),
@@ -51,6 +55,35 @@ def test_text_that_cannot_be_read_is_a_spec_error_at_its_field(
         declared_as.parse(text)
     assert caught.value.field == "thing"
     assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("declared_as", "text", "message"),
+    [
+        (WHOLE, "9" * 26, "must be at most 2,000,000"),
+        (WHOLE, "9" * 5_000, "must be at most 2,000,000"),
+        (WHOLE, "9" * 5_000 + "k", "must be at most 2,000,000"),
+        (WHOLE, "-" + "9" * 26, "must be at least 1"), (WHOLE, "1e400", "must be at most"),
+        (WHOLE, "1e308k", "must be at most"), (NUMBER, "1e400", "must be at most 1"),
+        (NUMBER, "-1e400", "must be at least 0"), (NUMBER, "9" * 500, "must be at most 1"),
+        (WIDE, "1e400", "is too large"), (WHOLE, "--5", "is not a whole number"),
+        (WHOLE, "", "type a number"), (WHOLE, " ", "type a number"), (NUMBER, "", "type a number"),
+        (NUMBER, "1,5", "decimals take a point"), (NUMBER, "0,001", "decimals take a point"),
+        (WHOLE, "1,5", "only separates thousands"), (NUMBER, "inf", "not a finite number"),
+        (NUMBER, "nan", "not a finite number"), (WHOLE, "inf", "not a whole number"),
+    ],
+)  # fmt: skip
+def test_the_message_says_what_is_wrong_with_a_typed_number(
+    declared_as: Parameter, text: str, message: str
+) -> None:
+    with pytest.raises(SpecError, match=message) as caught:
+        declared_as.parse(text)
+    assert len(str(caught.value)) < 200
+
+
+def test_a_whole_number_that_no_float_holds_is_too_large() -> None:
+    with pytest.raises(SpecError, match="too large"):
+        WIDE.check(10**400)
 
 
 @pytest.mark.parametrize(
