@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QObject, QTimer
+from PySide6.QtCore import QLoggingCategory, QObject, QTimer
 from PySide6.QtWidgets import QApplication
 
 from engine import __version__
@@ -129,7 +129,7 @@ class Application(QObject):
     def _calibrated(self, _: object) -> None:
         self._measuring = False
         self._show_calibration()
-        if self._fresh and not self.document.undo_stack.count():
+        if self._fresh and not self.document.undo_stack.count() and not self.bridge.alive:
             self.suit_run()
         else:
             self.messages.post("success", "Measured: predicted times are this computer's now.")
@@ -225,6 +225,8 @@ def prepare(application: QApplication) -> None:
     application.setApplicationVersion(__version__)
     application.setStyle("Fusion")
     application.setFont(fonts.base())
+    # Random bytes of an untrained model name scripts that no font has; nobody needs to hear it.
+    QLoggingCategory.setFilterRules("qt.text.font.db=false")
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
