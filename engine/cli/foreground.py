@@ -29,11 +29,12 @@ class _Notes:
 
 
 def run_here(
-    directory: RunDirectory, *, resume_step: int | None = None, steps: int | None = None,
-    as_json: bool = False,
+    directory: RunDirectory, command: str, *, resume_step: int | None = None,
+    steps: int | None = None, as_json: bool = False,
 ) -> tuple[int, Failed | None]:  # fmt: skip
     """Train in this process, showing progress; Ctrl-C stops with a checkpoint.
 
+    ``command`` is what was typed, in whose name an error is printed.
     Returns the exit status, and the failure where the run failed before its first step.
     """
     from engine.cli.progress import ProgressPrinter
@@ -62,7 +63,7 @@ def run_here(
     elif isinstance(end, Finished) and end.reason == "stopped":
         print(f"go on with: python -m engine resume {directory.path}")
     if isinstance(end, Failed):
-        print(f"engine: {end.message}. {end.advice}", file=sys.stderr)
+        print(f"engine {command}: {end.message}. {end.advice}".rstrip(". "), file=sys.stderr)
         return FAILED, None
     return 0, None
 

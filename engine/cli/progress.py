@@ -53,17 +53,18 @@ class ProgressPrinter:
             return
         text = (
             f"step {event.step:,}/{self._total:,}  loss {event.loss:.4f}{self._validation}  "
-            f"{event.tokens_per_s:,.0f} tokens/s  {self._remaining(event.step, now)} left"
+            f"{event.tokens_per_s:,.0f} tokens/s{self._remaining(event.step, now)}"
         )
         self._show(text, now)
 
     def _remaining(self, step: int, now: float) -> str:
-        """By the rate of this session alone; a dash until there is one."""
+        """By the rate of this session alone; nothing until there is one."""
         assert self._first is not None
         first_step, since = self._first
         if step - first_step < 5:
-            return "–"
-        return duration((now - since) / (step - first_step) * (self._total - step))
+            return ""
+        left_s = (now - since) / (step - first_step) * (self._total - step)
+        return f"  {duration(left_s)} left"
 
     def _preparing(self, event: Preparing) -> None:
         share = "" if event.fraction is None else f" {event.fraction:.0%}"

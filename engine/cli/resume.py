@@ -30,7 +30,9 @@ def run(arguments: argparse.Namespace) -> int:
     from engine.cli.foreground import run_here
 
     assert steps is None or isinstance(steps, int)
-    status, failed = run_here(directory, resume_step=start, steps=steps, as_json=arguments.json)
+    status, failed = run_here(
+        directory, "resume", resume_step=start, steps=steps, as_json=arguments.json
+    )
     if failed is not None:
         print(f"engine resume: {failed.message}. {failed.advice}".rstrip(". "), file=sys.stderr)
     return status

@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     options = {field: getattr(arguments, option) for option, field in _OPTIONS.items()}
     settings = changed_run(design.run, options, of_run)
     settings = check_run(_shorter_warmup(settings, of_run), model)
-    _check_device(settings)
+    _check_corpus_and_device(settings)
     from engine.cli.foreground import run_here
 
     directory = create_run(
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.json:
         print(f"run: {directory.path}")
     try:
-        status, failed = run_here(directory, as_json=arguments.json)
+        status, failed = run_here(directory, "train", as_json=arguments.json)
     except BaseException:
         if not directory.events_file.exists():
             discard(directory)
@@ -93,8 +93,10 @@ def _shorter_warmup(settings: RunSpec, typed: list[str]) -> RunSpec:
     return settings.replace(warmup_steps=min(settings.warmup_steps, settings.steps // 10))
 
 
-def _check_device(settings: RunSpec) -> None:
-    """Say at once, before anything is made, that a device or precision is not to be had."""
+def _check_corpus_and_device(settings: RunSpec) -> None:
+    """Say at once, before anything is made, that a text, device or precision is not to be had."""
+    from engine.data.corpora import check_corpus_name
     from engine.training.preparation import choose_backend
 
+    check_corpus_name(settings.corpus)
     choose_backend(settings)

@@ -143,6 +143,13 @@ def load_corpus(
     return _long_enough(corpus)
 
 
+def check_corpus_name(name_or_path: str | Path) -> None:
+    """CorpusError where no text of the catalogue, file or folder has this name; reads nothing."""
+    names = tuple(entry.name for entry in catalogue())
+    if str(name_or_path) not in names:
+        _existing_path(str(name_or_path), names)
+
+
 def _long_enough(corpus: Corpus) -> Corpus:
     characters = len(corpus.text)
     if not corpus.text.strip():

@@ -24,6 +24,7 @@ from engine.training.progress import CheckpointError, Progress
 from engine.training.recorder import Listener, Recorder
 
 _MAX_MESSAGE = 2_000
+_ANEW = "start the run again"
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def open_run(
     if step is not None and step >= total:
         raise SpecError(
             "steps",
-            f"this run is at step {step:,} of {total:,} already: ask for more steps to go on",
+            f"{step:,} steps are done already: ask for more than {step:,}",
             {"steps": 2 * step or 1},
         )
     if total != record.run.steps:
@@ -146,7 +147,8 @@ def restore(prepared: Prepared, directory: RunDirectory, resumption: Resumption)
 def failure(error: Exception, step: int, directory: RunDirectory) -> Failed:
     """What happened in plain words, and what to do about it."""
     if isinstance(error, DivergedError):
-        saved = directory.checkpoint_steps()
+        # Later ones belong to another branch of a run that was taken back.
+        saved = [saved for saved in directory.checkpoint_steps() if saved < error.step]
         last = f"The checkpoint of step {saved[-1]:,} is good. " if saved else ""
         advice = (
             f"{last}Lower the learning rate (try a third), lengthen the warm-up, or set the "
@@ -157,10 +159,7 @@ def failure(error: Exception, step: int, directory: RunDirectory) -> Failed:
         fix = error.fix_text()
         return Failed(f"{error.field}: {error.message}", f"Set {fix}" if fix else "", step)
     if isinstance(error, CheckpointError):
-        return Failed(
-            str(error), "Earlier checkpoints are kept: mend the disk, or go back to one of them",
-            step,
-        )  # fmt: skip
+        return Failed(str(error), _after_bad_checkpoint(step, directory), step)
     if isinstance(error, (CorpusError, TokenizerError, RunDirectoryError)):
         return Failed(str(error), "Correct that and start the run again", step)
     if is_out_of_memory(error):
@@ -173,14 +172,27 @@ def failure(error: Exception, step: int, directory: RunDirectory) -> Failed:
     if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""
         return Failed(
-            f"{error.strerror or error}{where}", "Check the disk, then resume the run", step
+            f"{error.strerror or error}{where}",
+            f"Check the disk, then {'resume the run' if directory.checkpoint_steps() else _ANEW}",
+            step,
         )
     return Failed(
         f"{type(error).__name__}: {error}"[:_MAX_MESSAGE],
         "This is a fault of the program: log.txt in the run's folder has the details. "
-        "The run can be resumed from its last checkpoint",
+        + (
+            "The run can be resumed from its last checkpoint"
+            if directory.checkpoint_steps()
+            else f"Nothing was saved yet: to try once more, {_ANEW}"
+        ),
         step,
     )
+
+
+def _after_bad_checkpoint(step: int, directory: RunDirectory) -> str:
+    """Advice where the checkpoint of ``step`` could not be written or read."""
+    if any(saved != step for saved in directory.checkpoint_steps()):
+        return "Other checkpoints are kept: mend the disk, or go back to one of them"
+    return f"There is no other checkpoint: mend the disk, then {_ANEW}"
 
 
 def make_control(directory: RunDirectory, commands_offset: int | None) -> Control:

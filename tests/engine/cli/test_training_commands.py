@@ -15,6 +15,7 @@ from engine.__main__ import main
 from engine.cli.progress import ProgressPrinter
 from engine.cost.calibration import load_calibration
 from engine.events import Finished, Preparing, Started, Step, Validation, Warned
+from engine.locations import runs_home
 from engine.run_directory import RunDirectory
 from engine.training import calibrate as calibration
 from tests.engine.training.tiny import write_text
@@ -52,7 +53,7 @@ def test_train_resume_and_generate(tmp_path: Path, capsys: pytest.CaptureFixture
     second = answer(capsys)
     assert second["step"] == 15
     assert main(["resume", run]) == 2
-    assert "ask for more steps" in capsys.readouterr().err
+    assert "15 steps are done already: ask for more than 15" in capsys.readouterr().err
 
     arguments = ["generate", run, "--prompt", "the é", "--max-new-tokens", "9", "--seed", "4"]
     assert main([*arguments, "--json"]) == 0
@@ -97,6 +98,46 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert captured.err.count("\n") == 1
     assert message in captured.err
     assert not run.exists()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\x7fELF\0\1\2", b"too short"])
+def test_a_text_that_cannot_be_learned_leaves_no_folder_made_by_default(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None
+) -> None:
+    text = tmp_path / "bad.txt"
+    if content is not None:
+        text.write_bytes(content)
+    assert main(["train", "first-minute", "--corpus", str(text), *TINY]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    home = runs_home()
+    assert not home.exists() or not list(home.iterdir())
+    if content is None:
+        assert "run:" not in captured.out, "said before anything is made"
+        assert not home.exists()
+
+
+def test_divergence_is_said_in_the_name_of_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = str(tmp_path / "run")
+    wild = ["--set", "optimizer=sgd", "--lr", "10", "--set", "grad_clip=0", "--set",
+            "warmup_steps=40", "--set", "save_every=2", "--steps", "60", "--run", run]  # fmt: skip
+    assert main(train_command(tmp_path, *wild)) == 1
+    assert capsys.readouterr().err.startswith("engine train: the ")
+    assert main(["resume", run]) == 1
+    assert capsys.readouterr().err.startswith("engine resume: the ")
+
+
+def test_the_time_left_is_said_once_it_is_known() -> None:
+    stream = io.StringIO()
+    printer = ProgressPrinter(stream)
+    printer(Started(0, 9, 1, 10, "cpu", "fp32", 8, 90, 10, 5, {}))
+    for step in range(1, 8):
+        printer(Step(step, 8 * step, 2.0, 1e-3, 1.0, 0.1, 80.0))
+    lines = [line for line in stream.getvalue().splitlines() if line.startswith("step ")]
+    assert [line.endswith(" left") for line in lines] == [False] * 5 + [True] * 2
+    assert lines[0] == "step 1/9  loss 2.0000  80 tokens/s"
 
 
 def test_a_run_is_never_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,6 +25,9 @@ from engine.events import (
 )
 from engine.parameter import SpecError
 from engine.run_directory import Command, RunDirectory, RunDirectoryError
+from engine.training.loop import DivergedError
+from engine.training.progress import CheckpointError
+from engine.training.session import failure
 from tests.engine.training.tiny import (
     assert_same_bits,
     checkpoint_tensors,
@@ -185,7 +188,7 @@ def test_a_rewound_run_that_dies_early_is_resumed_from_where_it_was_rewound_to(
 def test_resume_extends(tmp_path: Path) -> None:
     directory = new_run(tmp_path)
     train(directory)
-    with pytest.raises(SpecError, match="ask for more steps"):
+    with pytest.raises(SpecError, match="30 steps are done already: ask for more than 30"):
         train(directory)
     assert train(directory, steps=36).step == 36
     assert directory.record().run.steps == 36
@@ -277,6 +280,34 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     failed = train(directory)
     assert isinstance(failed, Failed)
     assert "not a random state" in failed.message
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("a fault"), OSError(28, "No space left"), CheckpointError("damaged")]
+)
+def test_advice_speaks_of_checkpoints_only_where_there_are_some(
+    tmp_path: Path, error: Exception
+) -> None:
+    directory = new_run(tmp_path)
+    advice = failure(error, 0, directory).advice
+    assert "start the run again" in advice.lower()
+    assert not any(word in advice for word in ("resume", "go back", "last checkpoint"))
+    train(directory, listener=at_step(directory, 8, "stop"))
+    advice = failure(error, 9, directory).advice
+    assert any(word in advice for word in ("resume", "go back"))
+
+
+def test_a_damaged_only_checkpoint_is_no_way_back(tmp_path: Path) -> None:
+    directory = new_run(tmp_path)
+    train(directory, listener=at_step(directory, 8, "stop"))
+    assert "go back" not in failure(CheckpointError("damaged"), 8, directory).advice
+
+
+def test_a_later_checkpoint_of_another_branch_is_not_called_good(tmp_path: Path) -> None:
+    directory = new_run(tmp_path)
+    train(directory, listener=at_step(directory, 8, "stop"))
+    assert "step 8" not in failure(DivergedError(5, float("nan"), 1.0), 4, directory).advice
+    assert "step 8" in failure(DivergedError(9, float("nan"), 1.0), 8, directory).advice
 
 
 def test_stop_while_preparing_ends_at_once(tmp_path: Path) -> None:
