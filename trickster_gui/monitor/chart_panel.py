@@ -223,7 +223,7 @@ class ChartPanel(QWidget):
 
     def _best(self) -> str:
         best = None if self._history is None else self._history.best
-        return "" if best is None else f"{best.loss:.3f} at {best.step:,}"
+        return "" if best is None else f"{readings.loss(best.loss)} at {best.step:,}"
 
 
 def _small_value(name: str, value: float) -> str:

@@ -60,20 +60,26 @@ class Legend(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setFont(self.font())
-        x = 4.0
+        for entry, place in zip(self._entries, self.places(), strict=False):  # the last may not fit
+            self._paint_entry(painter, entry, place.left())
+
+    def places(self) -> list[QRectF]:
+        """Where the entries are painted: as many as there is room for."""
+        x, found = 4.0, []
         for entry in self._entries:
             width = self._width(entry)
             if x + width > self.width():
                 break
-            self._paint_entry(painter, entry, x)
+            found.append(QRectF(x, 0, width, self.height()))
             x += width + _ENTRY_GAP_PX
+        return found
 
     def _width(self, entry: Entry) -> float:
         metrics = QFontMetrics(self.font())
         swatch = _SWATCH_PX + _GAP_PX if entry.mark != "none" else 0
         words = metrics.horizontalAdvance(entry.name)
-        value = metrics.horizontalAdvance(entry.reserve) + _GAP_PX if entry.reserve else 0
-        return float(swatch + words + value)
+        widest = max(metrics.horizontalAdvance(text) for text in (entry.reserve, entry.value))
+        return float(swatch + words + (widest + _GAP_PX if widest else 0))
 
     def _paint_entry(self, painter: QPainter, entry: Entry, x: float) -> None:
         theme, metrics = self._themes.current, QFontMetrics(self.font())

@@ -11,6 +11,7 @@ from PySide6.QtCore import QEvent, QPointF, Qt, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QResizeEvent
 from PySide6.QtWidgets import QWidget
 
+from trickster_gui.monitor import readings
 from trickster_gui.monitor.axes import ReadableAxis
 from trickster_gui.monitor.columns import Array
 from trickster_gui.monitor.curves import LossCurves, thin_pen
@@ -312,7 +313,7 @@ class Plots(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         right = at > (low + high) / 2
         self.curves.best.label.anchors = [(1.05, 0.5)] * 2 if right else [(-0.05, 0.5)] * 2
         self.curves.best.setValue(at)
-        self.curves.best.label.setFormat(f"best {best.loss:.3f}")
+        self.curves.best.label.setFormat(f"best {readings.loss(best.loss)}")
         self.curves.best.show()
 
     def reading(self) -> Reading | None:

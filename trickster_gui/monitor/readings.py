@@ -28,8 +28,21 @@ def speed(tokens_per_s: float | None) -> str:
 
 
 def loss(value: float | None) -> str:
-    """A loss with three decimals; "nan" and "inf" as they are."""
-    return UNKNOWN if value is None else f"{value:.3f}"
+    """A loss in four digits, "5.545" or "123.4", from 1,000 on in three: "1.57 K", "2.1e+20".
+
+    "nan" and "inf" as they are.
+    """
+    if value is None:
+        return UNKNOWN
+    rounded = float(f"{value:.4g}")
+    if not math.isfinite(rounded):
+        return str(rounded)
+    if abs(rounded) >= 1e12:
+        return f"{value:.1e}"
+    if abs(rounded) >= 1_000:
+        return words.short_count(value)
+    whole_digits = len(str(int(abs(rounded))))
+    return f"{rounded:.{4 - whole_digits}f}"
 
 
 def small(value: float) -> str:
@@ -40,6 +53,12 @@ def small(value: float) -> str:
         mantissa, _, exponent = f"{value:.1e}".partition("e")
         return f"{mantissa}e{int(exponent)}"
     return f"{value:.2f}"
+
+
+def sentences(*parts: str) -> str:
+    """Texts one after the other, each with the full stop that it may lack; empty ones left out."""
+    stripped = (part.strip() for part in parts)
+    return " ".join(text if text[-1] in ".!?…" else f"{text}." for text in stripped if text)
 
 
 def quoted(prompt: str, limit: int = 40) -> str:

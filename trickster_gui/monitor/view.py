@@ -432,8 +432,8 @@ class MonitorView(QWidget):
             return _Said("muted", f"Reading the record of this run: {self._loading:.0%}")
         history = self.history
         if history.failed is not None and state == "failed":
-            advice = f" {history.failed.advice}" if history.failed.advice else ""
-            return _Said("danger", history.failed.message + advice)
+            failed = history.failed
+            return _Said("danger", readings.sentences(failed.message, failed.advice))
         if self._problem is not None:
             return self._problem
         verdict = broken_numbers(history) or rising_validation(history)
