@@ -57,17 +57,22 @@ def load_session(path: Path) -> Session | None:
             raise ValueError(f"it is larger than {MAX_BYTES >> 20} MiB")
         return session_from_dict(json.loads(data))
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        reason = str(error) or type(error).__name__
-        raise SessionError(_set_aside(path, reason)) from error
+        raise SessionError(_set_aside(path)) from error
 
 
-def _set_aside(path: Path, reason: str) -> str:
+def _set_aside(path: Path) -> str:
     aside = path.with_name(f"{path.stem}.damaged{path.suffix}")
     try:
         path.replace(aside)
     except OSError as error:
-        return f"The last session is damaged ({reason}) and can't be moved aside: {error}"
-    return f"The last session is damaged and was set aside as {aside.name}: {reason[:120]}"
+        return (
+            f"The file of the last session, {path}, is damaged, so a fresh session has begun. "
+            f"It can't be set aside ({error.strerror}): copy it now to keep it."
+        )
+    return (
+        f"The file of the last session is damaged, so a fresh session has begun. "
+        f"The damaged file was set aside as {aside.name} in {aside.parent}."
+    )
 
 
 def save_session(path: Path, session: Session, *, sync: bool = False) -> None:

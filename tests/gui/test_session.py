@@ -91,6 +91,17 @@ def test_a_damaged_session_is_set_aside(tmp_path: Path, data: bytes) -> None:
     assert (tmp_path / "session.damaged.json").read_bytes() == data
 
 
+def test_a_damaged_session_is_told_in_words_of_the_window(tmp_path: Path) -> None:
+    path = tmp_path / "session.json"
+    path.write_bytes(b'{"format": 1, "design": ')
+    with pytest.raises(SessionError) as caught:
+        load_session(path)
+    said = str(caught.value)
+    assert "fresh session" in said
+    assert f"set aside as session.damaged.json in {tmp_path}" in said
+    assert not any(word in said for word in ("Expecting", "line 1", "char", "Errno"))
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_session_that_may_not_be_read_says_so(tmp_path: Path) -> None:
     path = tmp_path / "session.json"
