@@ -70,7 +70,7 @@ def _without_mark(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int, byt
             if len(held) < len(_UTF8_MARK):
                 continue
             if held.startswith(_UTF16_MARKS):
-                raise CorpusError(f"{name} is UTF-16 text{_CONVERT}")
+                raise CorpusError(f"{name} is UTF-16 text{_CONVERT_UTF16}")
             if held.startswith(_UTF8_MARK):
                 offset, held = len(_UTF8_MARK), held[len(_UTF8_MARK) :]
             first = False
@@ -83,15 +83,46 @@ def _without_mark(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int, byt
 
 
 _CONVERT = "; save it as UTF-8, e.g. iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"
+_CONVERT_UTF16 = "; save it as UTF-8, e.g. iconv -f UTF-16 -t UTF-8 OLD > NEW"
+_CHOOSE = ", as in a program, an image or an archive; choose a text file"
+
+# What is looked at around a bad byte to tell a foreign encoding from no text at all.
+_WINDOW_BYTES = 2048
+# Text of any encoding of eight bits has next to none of these; packed or compiled bytes have 10 %.
+_CONTROLS = bytes({*range(32), 127} - set(b"\t\n\f\r\x1b"))
+_TEXT_CONTROL_SHARE = 0.02
+# The Latin letters of UTF-16 have a zero at every other byte.
+_UTF16_ZERO_SHARE, _UTF16_LEAST_BYTES = 0.8, 8
+
+
+def _around(data: bytes, at: int) -> bytes:
+    start = max(0, at - _WINDOW_BYTES)
+    return data[start - start % 2 : at + _WINDOW_BYTES]
+
+
+def _is_utf16(sample: bytes) -> bool:
+    """Whether zeros stand at every other byte and hardly elsewhere."""
+    zeros = sorted(part.count(0) / max(1, len(part)) for part in (sample[::2], sample[1::2]))
+    few, many = zeros
+    return (
+        len(sample) >= _UTF16_LEAST_BYTES
+        and many >= _UTF16_ZERO_SHARE
+        and few <= _TEXT_CONTROL_SHARE
+    )
+
+
+def _is_binary(sample: bytes) -> bool:
+    controls = len(sample) - len(sample.translate(None, _CONTROLS))
+    return controls > _TEXT_CONTROL_SHARE * len(sample)
 
 
 def _refuse_zero_bytes(raw: bytes, offset: int, name: str) -> None:
     at = raw.find(b"\0")
     if at >= 0:
-        raise CorpusError(
-            f"{name} is not text: byte {offset + at:,} is zero, as in a program, an image or "
-            f"UTF-16{_CONVERT}"
-        )
+        zero = f"byte {offset + at:,} is zero"
+        if _is_utf16(_around(raw, at)):
+            raise CorpusError(f"{name} is not UTF-8 text: {zero}, as in UTF-16{_CONVERT_UTF16}")
+        raise CorpusError(f"{name} is not text: {zero}{_CHOOSE}")
 
 
 def _not_utf8(data: bytes, offset: int, name: str) -> CorpusError:
@@ -102,8 +133,10 @@ def _not_utf8(data: bytes, offset: int, name: str) -> CorpusError:
     try:
         codecs.utf_8_decode(data, "strict", False)
     except UnicodeDecodeError as error:
-        at = offset + error.start
-        return CorpusError(f"{name} is not UTF-8 text: byte {at:,} fits no character{_CONVERT}")
+        advice = _CHOOSE if _is_binary(_around(data, error.start)) else _CONVERT
+        return CorpusError(
+            f"{name} is not UTF-8 text: byte {offset + error.start:,} fits no character{advice}"
+        )
     raise AssertionError("newlines have no part in whether bytes are UTF-8")
 
 

@@ -73,6 +73,37 @@ def test_error_names_the_offset_of_the_first_bad_byte_in_the_file(
         decode_chunks(chunks, "menu.txt")
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x7fELF\x02\x01\x01\0" + bytes(range(256)), b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+        b"PK\x03\x04" + b"\x9c\x01\xb5\x02\xff\x03\x80\x1f" * 40, bytes(range(254, 0, -1)) * 3,
+    ],
+)  # fmt: skip
+def test_what_is_no_text_at_all_gets_no_advice_on_encodings(data: bytes) -> None:
+    with pytest.raises(CorpusError, match="choose a text file") as caught:
+        decode_chunks([data], "it")
+    assert "iconv" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Élève à l’école, où l’été …\n" * 9, "cp1252"), ("Пушкин писал стихи\r\n" * 9, "cp1251"),
+        ("Ελληνικά\t" * 9, "iso8859-7"), ("Größe", "latin-1"),
+    ],
+)  # fmt: skip
+def test_text_of_eight_bits_a_character_is_told_to_be_converted(text: str, encoding: str) -> None:
+    with pytest.raises(CorpusError, match="iconv -f WINDOWS-1252"):
+        decode_chunks([text.encode(encoding)], "it")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16_without_its_mark_is_told_to_be_converted(encoding: str) -> None:
+    with pytest.raises(CorpusError, match=r"UTF-16.*iconv -f UTF-16"):
+        decode_chunks([("To be, or not to be\n" * 9).encode(encoding)], "it")
+
+
 def test_zero_byte_means_binary() -> None:
     with pytest.raises(CorpusError, match=r"is not text: byte 1,003 is zero"):
         decode_chunks([b"x" * 1000, b"yes\0no"], "it")
