@@ -56,6 +56,10 @@ def load_design(text: str) -> Design:
     Values are checked one by one; whether they go together is for ``spec.check`` and
     ``run_spec.check_run`` to say. Raises SpecError in plain words for everything else.
     """
+    if not text.strip():
+        raise SpecError(
+            "design", "no design was named (list presets with: python -m engine presets)"
+        )
     for entry in load_presets():
         if entry.id == text:
             return Design(entry.model, entry.run, entry.title)

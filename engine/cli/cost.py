@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import json
 
-from engine.cli.design import add_spec, changed_run
+from engine.cli.design import add_spec, changed_model, changed_run, split_settings
 from engine.cli.table import table
 from engine.cost.calibration import Calibration, load_calibration
 from engine.cost.evaluation import Cost, evaluate
@@ -45,7 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="NAME", help="only this device or card")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
-        help="any other setting of the run, such as gradient_checkpointing=on",
+        help="any other setting of the run, such as gradient_checkpointing=on, or "
+        "model.NAME=VALUE; may be given several times",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
@@ -53,9 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the cost."""
     design = load_design(arguments.spec)
-    spec = check(design.model)
+    of_model, of_run = split_settings(arguments.settings)
+    spec = check(changed_model(design.model, of_model))
     options = {field: getattr(arguments, option) for option, field in _OPTIONS.items()}
-    settings = check_run(changed_run(design.run, options, arguments.settings), spec)
+    settings = check_run(changed_run(design.run, options, of_run), spec)
     if arguments.device is not None:
         devices: tuple[Device, ...] = (resolve_device(arguments.device),)
         settings = settings.replace(device=devices[0].name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from engine.cli.design import add_spec
+from engine.cli.design import add_spec, changed_model
 from engine.cli.table import table
 from engine.cost.parameters import ParameterCount, count, formula
 from engine.spec import ModelSpec, check
@@ -16,15 +16,19 @@ HELP = "count the parameters of a design, exactly and by component"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """SPEC and --json."""
+    """SPEC, changes to it, and --json."""
     add_spec(parser)
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="model.NAME=VALUE", dest="settings",
+        help="change a parameter of the design; may be given several times",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the count."""
     design = load_design(arguments.spec)
-    spec = check(design.model)
+    spec = check(changed_model(design.model, arguments.settings))
     counted = count(spec)
     if arguments.json:
         print(json.dumps(_document(counted, spec, design.title), indent=2))

@@ -6,15 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from engine.cli.design import add_spec, changed_run
+from engine.cli.design import add_spec, changed_model, changed_run, split_settings
 from engine.launch import create_run, discard
-from engine.parameter import SpecError
 from engine.run_spec import RunSpec, check_run
-from engine.spec import ModelSpec, check, model_parameters
+from engine.spec import check
 from engine.spec_file import load_design
 
 HELP = "train a design on a text; Ctrl-C stops with a checkpoint"
-_MODEL_PREFIX = "model."
 _OPTIONS = {
     "corpus": "corpus", "steps": "steps", "batch": "batch_size", "seq": "seq_len",
     "lr": "learning_rate", "seed": "seed", "precision": "precision", "device": "device",
@@ -45,9 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Create the run and train it here."""
     design = load_design(arguments.spec)
-    of_model = [text for text in arguments.settings if text.startswith(_MODEL_PREFIX)]
-    of_run = [text for text in arguments.settings if not text.startswith(_MODEL_PREFIX)]
-    model = check(_changed_model(design.model, of_model))
+    of_model, of_run = split_settings(arguments.settings)
+    model = check(changed_model(design.model, of_model))
     options = {field: getattr(arguments, option) for option, field in _OPTIONS.items()}
     settings = changed_run(design.run, options, of_run)
     settings = check_run(_shorter_warmup(settings, of_run), model)
@@ -69,21 +66,6 @@ def run(arguments: argparse.Namespace) -> int:
         discard(directory)
         print(f"engine train: {failed.message}. {failed.advice}".rstrip(". "), file=sys.stderr)
     return status
-
-
-def _changed_model(model: ModelSpec, settings: list[str]) -> ModelSpec:
-    """The design with ``model.NAME=VALUE`` settings; key/value heads follow the heads."""
-    known = model_parameters()
-    changes = {}
-    for setting in settings:
-        key, equals, text = setting[len(_MODEL_PREFIX) :].partition("=")
-        if key not in known or not equals:
-            raise SpecError(key[:60], "is not a parameter of a model, written model.name=value")
-        changes[key] = known[key].parse(text)
-    follows = "num_heads" in changes and model.num_kv_heads == model.num_heads
-    if follows and "num_kv_heads" not in changes:
-        changes["num_kv_heads"] = changes["num_heads"]
-    return model.replace(**changes)
 
 
 def _shorter_warmup(settings: RunSpec, typed: list[str]) -> RunSpec:

@@ -90,6 +90,44 @@ def test_cost_takes_the_runs_settings(capsys: pytest.CaptureFixture[str]) -> Non
     assert peak("--batch", "16", "--accumulation", "2") > whole
 
 
+def test_params_and_cost_take_changes_of_the_model(capsys: pytest.CaptureFixture[str]) -> None:
+    sets = ["--set", "model.num_layers=12", "--set", "model.tied_embeddings=no"]
+    changed = answer(capsys, "params", "good-design", *sets)["total"]
+    assert changed == 5_180_672 + 6 * 852_480 + 65_536
+    assert answer(capsys, "cost", "good-design", *sets, "--batch", "2")["params"] == changed
+    one = answer(capsys, "params", "good-design", "--set", "model.num_heads=4")
+    assert one["total"] == 5_180_672, "key/value heads follow the heads"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["params", "good-design", "--set", "model.num_heads=7"], "num_heads"),
+        (["cost", "good-design", "--set", "model.num_heads=7"], "num_heads"),
+        (["params", "good-design", "--set", "steps=7"], "written model.name=value"),
+        (["cost", "good-design", "--set", "model.depth=7"], "not a parameter of a model"),
+        (["cost", "good-design", "--set", "depth=7"], "not a setting of a run"),
+        (["params", ""], "no design was named"), (["cost", "  "], "no design was named"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_counted_is_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+
+
+def test_help_shows_all_forms_of_a_design(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["params", "--help"])
+    printed = " ".join(capsys.readouterr().out.split())
+    for form in ("preset", "YAML or JSON", "config.json", "trickster:1?"):
+        assert form in printed
+
+
 def test_cost_of_one_device(capsys: pytest.CaptureFixture[str]) -> None:
     document = answer(capsys, "cost", "tinyllama-1.1b", "--device", "n150")
     assert [fit["device"] for fit in document["fit"]] == ["n150"]
