@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QLoggingCategory, QObject, QTimer
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QLineEdit
 
 from engine import __version__
 from engine.cost.calibration import Calibration, CalibrationError, load_calibration
@@ -77,8 +77,8 @@ class Application(QObject):
     def _declare_commands(self) -> None:
         bridge = self.bridge
         for command in (
-            Command("train", "Train this design", self.window.monitor.train, ("Ctrl+R",), "Run",
-                    lambda: not bridge.alive),
+            Command("train", "Train this design", self._train,
+                    ("Ctrl+Return", "Ctrl+R"), "Run", lambda: not bridge.alive),
             Command("pause", "Pause training", bridge.pause, (), "Run",
                     lambda: bridge.state == "running"),
             Command("resume", "Go on training", bridge.resume_now, (), "Run",
@@ -88,6 +88,14 @@ class Application(QObject):
             Command("suit", "Make the run last about a minute here", self.suit_run, (), "Run"),
         ):  # fmt: skip
             self.window.add_command(command)
+
+    def _train(self) -> None:
+        """Train what is seen: what is typed in a field counts, though nobody pressed Return."""
+        focused = QApplication.focusWidget()
+        if isinstance(focused, QLineEdit):
+            focused.clearFocus()
+            focused.setFocus()
+        self.window.monitor.train()
 
     def calibrate(self) -> None:
         """Measure how fast this computer trains, for predicted times."""

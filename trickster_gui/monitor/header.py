@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import QRectF, Qt, Signal
-from PySide6.QtGui import QAction, QColor, QPainter, QPaintEvent
+from PySide6.QtGui import QAction, QColor, QPainter, QPaintEvent, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QSizePolicy, QWidget
 
 from trickster_gui.bridge import RunState
@@ -94,7 +94,6 @@ class Header(QWidget):
         self.train = self._button("Train", "Start training this design (Ctrl+Return)")
         self.train.setProperty("primary", True)
         self.train.setFont(fonts.base(600))
-        self.train.setShortcut("Ctrl+Return")
         self.train.clicked.connect(self.train_asked)
         self.pause = self._button("Pause", "Save, and wait; a paused run keeps its memory")
         self.pause.clicked.connect(self._pause_clicked)
@@ -116,19 +115,25 @@ class Header(QWidget):
         row.addWidget(self.mark)
         row.addWidget(self.state_text)
         row.addWidget(self.detail, 1)
-        for widths, button in (
-            (("Train", "Train again"), self.train),
-            (("Pause", "Resume", "Go on"), self.pause),
-            (("Stop", "Stopping…", "End it now"), self.stop),
-        ):
-            _reserve(button, widths)
+        self._reserve_places()
+        self._update()
+
+    def _reserve_places(self) -> None:
+        """Room for every text that a button will have, in the style that it has now."""
+        self.train.setFixedWidth(_widest(self.train, "Train", "Train again"))
+        self.pause.setFixedWidth(_widest(self.pause, "Pause", "Resume", "Go on"))
+        width = max(
+            _widest(self.stop, "Stop", "Stopping…", "End it now"), _widest(self.more, "Continue")
+        )
         height = max(button.sizeHint().height() for button in (self.train, self.pause))
         for button in (self.train, self.pause, self.stop, self.more):
             button.setFixedHeight(height)
-        width = max(self.stop.minimumWidth(), self.more.sizeHint().width())
         self.stop.setFixedWidth(width)
         self.more.setFixedWidth(width)
-        self._update()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._reserve_places()  # the window's style sheet, with its padding, came after the texts
 
     def _button(self, text: str, tip: str) -> QPushButton:
         button = QPushButton(text, self)
@@ -232,12 +237,12 @@ class Header(QWidget):
         self.stop_asked.emit()
 
 
-def _reserve(button: QPushButton, texts: tuple[str, ...]) -> None:
-    """Make the button as wide as the widest of its texts, so that nothing moves."""
-    before = button.text()
-    widest = 0
+def _widest(button: QPushButton, *texts: str) -> int:
+    """Width of the widest of a button's texts with all that stands around it, its arrow too."""
+    before, widest = button.text(), 0
+    button.ensurePolished()
     for text in texts:
         button.setText(text)
         widest = max(widest, button.sizeHint().width())
     button.setText(before)
-    button.setMinimumWidth(widest)
+    return widest
