@@ -6,13 +6,15 @@ Plain numbers, no torch: the window proposes with it.
 from __future__ import annotations
 
 from engine.cost.calibration import Calibration
-from engine.cost.time import measured_rate, step_time
+from engine.cost.time import Estimate, measured_rate, step_time
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
 
 FIRST_LOOK_S = 60.0
 # Fewer updates than this show no learning, however large their batches are.
 LEAST_STEPS = 300
+# The gradient of fewer sequences is mostly chance.
+LEAST_BATCH = 4
 _LEAST_VALIDATION_TOKENS, _MOST_VALIDATION_TOKENS = 2_000, 120_000
 # A validation passes forward only: a third of the work of training on a token.
 _FORWARD_SHARE = 1 / 3
@@ -24,21 +26,28 @@ def proposed_run(
 ) -> RunSpec | None:
     """``run`` with batch, steps and intervals that take about ``budget_s`` on this computer.
 
-    The batch is halved as long as fewer than LEAST_STEPS updates would fit; steps never exceed
-    those of ``run``. Ten validations and samples are spread over the run, and validations take
-    about a tenth of its time. None where nothing was measured in this precision.
+    As long as fewer than LEAST_STEPS updates would fit, accumulation is given up, then the batch
+    is halved, though not below LEAST_BATCH. On a computer that is slower still the run takes
+    longer than ``budget_s`` (``predicted_time`` says how long): fewer or smaller updates would
+    show no learning. Neither batch nor steps ever exceed those of ``run``. Ten validations and
+    samples are spread over the run, and validations take about a tenth of its time. None where
+    nothing was measured in this precision.
     """
-    batch = run.batch_size
+    tried, least = run, min(run.batch_size, LEAST_BATCH)
     while True:
-        tried = run.replace(batch_size=batch)
         rate = measured_rate(calibration, spec, tried)
         if rate is None:
             return None
         fitting = int(budget_s / step_time(spec, tried, rate).seconds)
-        if fitting >= LEAST_STEPS or batch == 1:
+        if fitting >= LEAST_STEPS:
             break
-        batch //= 2
-    steps = max(1, min(run.steps, fitting))
+        if tried.accumulation_steps > 1:
+            tried = tried.replace(accumulation_steps=1)
+        elif tried.batch_size > least:
+            tried = tried.replace(batch_size=max(least, tried.batch_size // 2))
+        else:
+            break
+    steps = min(run.steps, max(LEAST_STEPS, fitting))
     every = max(1, steps // _VALIDATIONS)
     return tried.replace(
         steps=steps,
@@ -47,6 +56,12 @@ def proposed_run(
         sample_every=every,
         validation_tokens=affordable_validation_tokens(tried.tokens_per_step(spec) * steps),
     )
+
+
+def predicted_time(spec: ModelSpec, run: RunSpec, calibration: Calibration) -> Estimate | None:
+    """Time of all the run's updates here; None where nothing was measured in this precision."""
+    rate = measured_rate(calibration, spec, run)
+    return None if rate is None else step_time(spec, run, rate).times(run.steps)
 
 
 def affordable_validation_tokens(training_tokens: int) -> int:

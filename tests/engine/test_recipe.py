@@ -6,7 +6,12 @@ import pytest
 
 from engine.cost.calibration import Calibration, Point
 from engine.cost.time import flops_per_step
-from engine.recipe import affordable_validation_tokens, proposed_run
+from engine.recipe import (
+    LEAST_STEPS,
+    affordable_validation_tokens,
+    predicted_time,
+    proposed_run,
+)
 from engine.run_spec import RunSpec, check_run
 from engine.spec import ModelSpec
 
@@ -39,12 +44,46 @@ def test_a_slow_computer_gets_smaller_batches_first() -> None:
     check_run(proposed, SPEC)
 
 
-def test_a_very_slow_computer_gets_what_it_can() -> None:
-    proposed = proposed_run(SPEC, RUN, computer(flops_per_step(SPEC, RUN) / 600), 60)
+@pytest.mark.parametrize(("typed", "least"), [(16, 4), (5, 4), (4, 4), (3, 3), (1, 1)])
+def test_a_very_slow_computer_takes_longer_than_asked_rather_than_teach_nothing(
+    typed: int, least: int
+) -> None:
+    """One sequence a step for a few steps would fit the time and learn nothing at all."""
+    slow = computer(flops_per_step(SPEC, RUN) / 600)
+    proposed = proposed_run(SPEC, RUN.replace(batch_size=typed), slow, 60)
     assert proposed is not None
-    assert proposed.batch_size == 1
-    assert proposed.steps >= 1
+    assert proposed.batch_size == least
+    assert proposed.steps == LEAST_STEPS
     check_run(proposed, SPEC)
+    predicted = predicted_time(SPEC, proposed, slow)
+    assert predicted is not None
+    assert predicted.seconds == pytest.approx(300 * 600 * least / 16)
+    assert predicted.low < predicted.seconds < predicted.high
+
+
+def test_no_more_steps_than_were_asked_for_however_slow() -> None:
+    slow = computer(flops_per_step(SPEC, RUN) / 600)
+    proposed = proposed_run(SPEC, RUN.replace(steps=20, warmup_steps=2), slow, 60)
+    assert proposed is not None
+    assert proposed.steps == 20
+    check_run(proposed, SPEC)
+
+
+def test_accumulation_gives_way_before_the_batch() -> None:
+    """Twice the tokens a step for nothing but fewer steps; then the batch as it would alone."""
+    run = RUN.replace(accumulation_steps=8)
+    quick = proposed_run(SPEC, run, computer(flops_per_step(SPEC, RUN) * 8), 60)
+    assert quick is not None
+    assert (quick.accumulation_steps, quick.batch_size) == (1, 16)
+    slow = computer(flops_per_step(SPEC, RUN) * 2)
+    assert proposed_run(SPEC, run, slow, 60) == proposed_run(SPEC, RUN, slow, 60)
+    fast = proposed_run(SPEC, run, computer(flops_per_step(SPEC, RUN) * 100), 60)
+    assert fast is not None
+    assert (fast.accumulation_steps, fast.batch_size) == (8, 16)
+
+
+def test_nothing_is_predicted_where_nothing_was_measured() -> None:
+    assert predicted_time(SPEC, RUN, Calibration((), {})) is None
 
 
 def test_a_fast_computer_gets_no_more_than_was_asked_for() -> None:
