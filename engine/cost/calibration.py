@@ -7,7 +7,8 @@ The file is written by the benchmark of the training engine and read here, witho
      "points": [{"flops_per_step": 1, "seconds": 0.1, "tokens_per_step": 1,
                  "precision": "fp32", "threads": 8}, …]}
 
-``flops_per_step`` counts as engine.cost.flops does: training FLOPs a token × tokens.
+``flops_per_step`` counts as engine.cost.time.work_per_batch does: training FLOPs a token × tokens,
+scores several times where dropout keeps them from being fused.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Point:
     """One measured training step (the median of several).
 
     Attributes:
-        flops_per_step: training FLOPs of the step, counted as engine.cost.flops counts.
+        flops_per_step: training FLOPs of the step, as engine.cost.time.work_per_batch counts.
         seconds: time that the step took.
         tokens_per_step: tokens it learned from.
         precision: fp32, bf16-mixed or bf16.

@@ -22,13 +22,21 @@ _SPREAD_INSIDE, _SPREAD_OUTSIDE = 1.15, 1.6
 # On Wormhole dense bf16 runs at half the rate of BLOCKFP8; where only that is printed (Blackhole)
 # the same is taken.
 _BF16_OF_BLOCKFP8 = 0.5
+# With dropout torch has no fused attention for the CPU: a step takes as long as if its scores were
+# so many times the arithmetic (low, likely, high). Measured twice on two cores, fp32, dropout 0.1
+# in turn with 0: 3.3 and 3.8 (64 wide, 64 tokens), 5.2 and 6.7 (192, 128), 5.4 and 5.4 (256, 256),
+# 6.4 and 6.0 (256, 512).
+UNFUSED_SCORES = (3.3, 5.5, 6.7)
+_ONCE = (1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
 class Rate:
     """FLOP/s of one training step, with the ends of the range it lies in.
 
-    ``kind`` says whether it comes from measurements on this machine or from a table.
+    ``kind`` says whether it comes from measurements on this machine or from a table, or a guess
+    has a part in it. ``scores_count`` is how often the arithmetic of attention scores counts at
+    this rate: low, likely, high.
     """
 
     flops_per_s: float
@@ -36,6 +44,7 @@ class Rate:
     high: float
     kind: Literal["measured", "estimate"]
     source: str
+    scores_count: tuple[float, float, float] = _ONCE
 
 
 @dataclass(frozen=True)
@@ -71,17 +80,41 @@ def flops_per_step(spec: ModelSpec, run: RunSpec) -> int:
 
 def step_time(spec: ModelSpec, run: RunSpec, rate: Rate) -> Estimate:
     """Time of one update at ``rate``; gradient checkpointing adds its second forward pass."""
-    flops = flops_per_step(spec, run)
-    if run.gradient_checkpointing:
-        extra = recomputed_flops_per_token(spec, run.sequence_length(spec))
-        flops += extra * run.tokens_per_step(spec)
+    low, likely, high = (_work_per_step(spec, run, count) for count in rate.scores_count)
     return Estimate(
-        seconds=flops / rate.flops_per_s,
-        low=flops / rate.high,
-        high=flops / rate.low,
+        seconds=likely / rate.flops_per_s,
+        low=low / rate.high,
+        high=high / rate.low,
         kind=rate.kind,
         source=rate.source,
     )
+
+
+def _work_per_step(spec: ModelSpec, run: RunSpec, scores_count: float) -> float:
+    """FLOPs of one update, recomputed ones too, those of scores counted ``scores_count`` times."""
+    seq_len = run.sequence_length(spec)
+    flops = flops_per_token(spec, seq_len)
+    again = (scores_count - 1) * flops.parts["scores"]
+    work = flops.training + again
+    if run.gradient_checkpointing:
+        work += recomputed_flops_per_token(spec, seq_len) + again / 3
+    return work * run.tokens_per_step(spec)
+
+
+def scores_count(spec: ModelSpec, device: str) -> tuple[float, float, float]:
+    """How often the arithmetic of scores counts on ``device``: low, likely, high."""
+    return UNFUSED_SCORES if spec.dropout > 0 and device == "cpu" else _ONCE
+
+
+def work_per_batch(spec: ModelSpec, run: RunSpec, device: str) -> int:
+    """What points of a calibration call FLOPs: those of one micro-batch, no recomputation.
+
+    Scores that are not fused count as often as they likely cost, so that a measured step with
+    dropout tells the same speed of a computer as one without.
+    """
+    run = run.replace(gradient_checkpointing=False)
+    _, likely, _ = scores_count(spec, device)
+    return round(_work_per_step(spec, run, likely)) // run.accumulation_steps
 
 
 def measured_rate(calibration: Calibration, spec: ModelSpec, run: RunSpec) -> Rate | None:
@@ -89,22 +122,28 @@ def measured_rate(calibration: Calibration, spec: ModelSpec, run: RunSpec) -> Ra
 
     Small steps reach fewer FLOP/s: fixed costs weigh more. Between measured sizes the logarithm
     of the rate is interpolated over the logarithm of a micro-batch's FLOPs; beyond them the
-    nearest rate holds, with a wider range.
+    nearest rate holds, with a wider range. Dropout on the CPU makes it an estimate.
     """
     points = calibration.matching(run.precision, run.threads)
     if not points:
         return None
-    flops = flops_per_step(spec, run) // run.accumulation_steps
+    flops = work_per_batch(spec, run, calibration.device)
     rate, inside = _interpolate(points, flops)
     spread = _SPREAD_INSIDE if inside else _SPREAD_OUTSIDE
     where = "between them" if inside else "larger or smaller"
     plural = "" if len(points) == 1 else "s"
+    counted = scores_count(spec, calibration.device)
+    slower = "" if counted == _ONCE else "; dropout slows attention on the CPU by an estimate"
     return Rate(
         flops_per_s=rate,
         low=rate / spread,
         high=rate * spread,
-        kind="measured",
-        source=f"{len(points)} measured training step{plural} on this computer; this is {where}",
+        kind="measured" if counted == _ONCE else "estimate",
+        source=(
+            f"{len(points)} measured training step{plural} on this computer; this is {where}"
+            f"{slower}"
+        ),
+        scores_count=counted,
     )
 
 

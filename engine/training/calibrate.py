@@ -16,7 +16,7 @@ from engine.cost.calibration import (
     load_calibration,
     save,
 )
-from engine.cost.time import flops_per_step
+from engine.cost.time import work_per_batch
 from engine.devices.host import cpu_name, usable_cores
 from engine.models.decoder import build
 from engine.run_spec import RunSpec
@@ -89,7 +89,7 @@ def _point(spec: ModelSpec, run: RunSpec, step_s: float, backend: TorchBackend) 
     """A point counts one micro-batch, which is what sets the speed."""
     micros = run.accumulation_steps
     return Point(
-        flops_per_step=flops_per_step(spec, run) // micros,
+        flops_per_step=work_per_batch(spec, run, str(backend.device)),
         seconds=step_s / micros,
         tokens_per_step=run.tokens_per_step(spec) // micros,
         precision=backend.precision,

@@ -140,12 +140,15 @@ def test_cost_of_one_device(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_cost_uses_what_was_measured_here(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ("cost", "nano-trickster", "--device", "cpu")
+    arguments = ("cost", "good-design", "--device", "cpu")
     assert answer(capsys, *arguments)["step_s"] is None
     assert "time on cpu: unknown" in text(capsys, *arguments)
     save(Calibration((Point(10**12, 10.0, 4_096, "fp32", 2),), {}, "cpu", 1.0))
     assert answer(capsys, *arguments)["step_s"]["kind"] == "measured"
     assert "time on cpu (measured)" in text(capsys, *arguments)
+    with_dropout = ("cost", "nano-trickster", "--device", "cpu")
+    assert answer(capsys, *with_dropout)["step_s"]["kind"] == "estimate"
+    assert "time on cpu (estimate)" in text(capsys, *with_dropout)
 
 
 def test_a_damaged_calibration_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from engine.cost.time import (
     measured_rate,
     step_time,
     table_rate,
+    work_per_batch,
 )
 from engine.devices.card import Device, load_cards
 from engine.run_spec import RunSpec
@@ -86,6 +87,40 @@ def test_beyond_the_measured_sizes_the_nearest_rate_holds_with_a_wider_range(
 def test_equal_sizes_do_not_divide_by_zero() -> None:
     rate = measured_rate(calibration((0.5, 1e10), (0.5, 2e10), (1.0, 2e10)), NANO, RUN)
     assert rate is not None
+
+
+def dropped(spec: ModelSpec) -> ModelSpec:
+    return spec.replace(dropout=0.1)
+
+
+def test_dropout_makes_scores_slower_on_the_cpu_and_the_time_an_estimate() -> None:
+    """At an even rate all sizes take their work: scores count 5.5 times, from 3.3 to 6.7."""
+    points = calibration((0.01, 1e10), (100, 1e10))
+    plain, slower = (measured_rate(points, spec, RUN) for spec in (NANO, dropped(NANO)))
+    assert plain is not None
+    assert slower is not None
+    parts = flops_per_token(NANO, 512).parts
+    share = parts["scores"] / sum(parts.values())
+    before, after = step_time(NANO, RUN, plain), step_time(dropped(NANO), RUN, slower)
+    assert after.seconds / before.seconds == pytest.approx(1 + 4.5 * share)
+    assert after.low / before.low == pytest.approx(1 + 2.3 * share)
+    assert after.high / before.high == pytest.approx(1 + 5.7 * share)
+    assert (before.kind, after.kind) == ("measured", "estimate")
+    assert "dropout" in after.source
+    assert "dropout" not in before.source
+
+
+def test_dropout_costs_nothing_worth_counting_elsewhere() -> None:
+    points = replace(calibration((0.01, 1e10), (100, 1e10)), device="cuda:0")
+    assert measured_rate(points, dropped(NANO), RUN) == measured_rate(points, NANO, RUN)
+
+
+def test_a_run_with_dropout_that_was_measured_is_predicted_as_it_was() -> None:
+    work = work_per_batch(dropped(NANO), RUN, "cpu")
+    points = Calibration((Point(work, 2.5, 1, "fp32", 2),), {})
+    rate = measured_rate(points, dropped(NANO), RUN.replace(accumulation_steps=2))
+    assert rate is not None
+    assert step_time(dropped(NANO), RUN, rate).seconds == pytest.approx(2.5)
 
 
 def test_no_point_of_this_precision_is_none() -> None:
