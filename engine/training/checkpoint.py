@@ -46,13 +46,16 @@ def write_checkpoint(
 ) -> Path:
     """Write the checkpoint of ``progress.step``; raise CheckpointError and leave no trace of it.
 
-    One of the same step from an abandoned stretch of the run is replaced.
+    One of the same step from an abandoned stretch of the run is replaced. Raises
+    RunDirectoryError where the run's folder was deleted: no part of it is made again.
     """
+    _still_there(directory)
     target = directory.checkpoint_path(progress.step)
     aside = target.with_name(_WRITING + target.name)
     try:
         shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
+        directory.checkpoints.mkdir(exist_ok=True)
+        aside.mkdir()
         _write_tensors(aside / MODEL_FILE, learner.masters.weights)
         _write_tensors(aside / OPTIMIZER_FILE, optimizer_tensors(learner))
         write_json(aside / STATE_FILE, _state(progress, run, versions))
@@ -63,8 +66,20 @@ def write_checkpoint(
         sync_folder(directory.checkpoints)
     except (OSError, safetensors.SafetensorError) as error:
         shutil.rmtree(aside, ignore_errors=True)
+        _still_there(directory)
         raise CheckpointError(f"cannot write {target}: {error}") from error
+    if not directory.run_file.exists():  # deleted meanwhile: this would be all that is left
+        shutil.rmtree(target, ignore_errors=True)
+        _still_there(directory)
     return target
+
+
+def _still_there(directory: RunDirectory) -> None:
+    if not directory.run_file.exists():
+        raise RunDirectoryError(
+            f"{directory.path} was deleted or moved while the run trained (its run.json is gone), "
+            "so no checkpoint can be kept"
+        )
 
 
 def _state(progress: Progress, run: RunSpec, versions: Mapping[str, str]) -> dict[str, Any]:

@@ -230,6 +230,26 @@ def test_the_folder_is_deleted_while_the_run_goes_on(
     assert str(tmp_path / "runs" / "run") in heard.problems[-1][1]
 
 
+@pytest.mark.parametrize("left", ["log.txt", "checkpoints/step-000339/model.safetensors"])
+def test_what_is_left_of_a_deleted_folder_is_no_interrupted_run(
+    qtbot: QtBot, open_bridge: Open, launcher: DoubleLauncher, tmp_path: Path, left: str
+) -> None:
+    bridge, heard = open_bridge()
+    bridge.start(MODEL, RUN, "run")
+    qtbot.waitUntil(lambda: bridge.state == "running", timeout=10_000)
+    folder = tmp_path / "runs" / "run"
+    shutil.rmtree(folder)
+    (folder / left).parent.mkdir(parents=True)
+    (folder / left).write_bytes(b"something")
+    launcher.processes[0].wait(10)
+    qtbot.waitUntil(lambda: bridge.state == "failed", timeout=10_000)
+    qtbot.waitUntil(lambda: bool(heard.problems), timeout=10_000)
+    assert [title for title, _ in heard.problems] == ["The folder of this run is gone"]
+    assert "deleted" in heard.problems[0][1]
+    assert "exit status" not in heard.problems[0][1]
+    assert "interrupted" not in heard.states
+
+
 def test_a_record_that_is_cut_short_is_read_anew(
     qtbot: QtBot, open_bridge: Open, tmp_path: Path
 ) -> None:

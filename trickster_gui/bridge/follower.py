@@ -167,7 +167,7 @@ class RunFollower(QObject):
     def _advance(self) -> None:
         if self._directory is None or self._tail is None or self._under_way:
             return
-        if not self._directory.path.is_dir():
+        if not self._directory.run_file.is_file():  # parts of the folder may be left
             self._vanished()
             return
         self._check_alive()  # before reading: what a dying worker wrote last is then in the file
@@ -217,6 +217,9 @@ class RunFollower(QObject):
             )
         before = self._state
         state: RunState = state_after(self._last_event, self._alive)
+        if state == "interrupted" and not self._directory.run_file.is_file():
+            self._vanished()  # only now: a folder is deleted file by file
+            return
         self._set_state(state)
         if state == "interrupted" and before in LIVE_STATES:
             log = last_lines(self._directory.log_file)
@@ -247,8 +250,8 @@ class RunFollower(QObject):
         self._set_state("failed")
         self._tell(
             "The folder of this run is gone",
-            f"{self._directory.path} was moved or deleted. Put it back and open the run again, "
-            "or train anew; a worker that still runs will stop at its next checkpoint.",
+            f"{self._directory.path} was deleted or moved, and its checkpoints with it. Train "
+            "again, or put the folder back; a worker that still runs stops at its next checkpoint.",
         )
 
     def _set_state(self, state: RunState) -> None:

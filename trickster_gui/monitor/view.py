@@ -272,20 +272,26 @@ class MonitorView(QWidget):
         """Steps whose checkpoints are on disk now, ascending."""
         if self._watched is None:
             return []
+        directory = RunDirectory(self._watched.path)
         try:
-            return RunDirectory(self._watched.path).checkpoint_steps()
+            return directory.checkpoint_steps() if directory.run_file.is_file() else []
         except OSError:  # the folder went away: the bridge says so
             return []
 
     # What the bridge says
 
     def _watch(self, watched: Watched) -> None:
-        again = self._watched is not None and self._watched.path == watched.path
         self._watched = watched
-        if not again:
-            self.header.set_more_steps(watched.run.steps, possible=True)
         self._problem = None
+        self._offer_ways_on(self._bridge.state)
         self._forget_events()
+
+    def _offer_ways_on(self, state: RunState) -> None:
+        """Offer to go on with the run, unless it failed (or its folder did) without a checkpoint:
+        it would only fail again."""
+        if self._watched is not None:
+            possible = state != "failed" or bool(self._checkpoints())
+            self.header.set_more_steps(self._watched.run.steps, possible)
 
     def _forget_events(self) -> None:
         self.history = History()
@@ -306,6 +312,7 @@ class MonitorView(QWidget):
     def _state_changed(self, state: RunState) -> None:
         if state in ("preparing", "running"):
             self._problem = None
+        self._offer_ways_on(state)
         self.samples.set_worker_alive(state in ("running", "paused"))
         if self._chart is not None:
             self._chart.set_ended(state in _ENDED)
@@ -313,6 +320,7 @@ class MonitorView(QWidget):
 
     def _show_problem(self, title: str, text: str) -> None:
         self._problem = _Said("danger", f"{title}: {text.splitlines()[0] if text else ''}")
+        self._offer_ways_on(self._bridge.state)
         interrupted = title == "Training was interrupted" and self._watched is not None
         action: Callable[[], None] | None = self._resume if interrupted else None
         words_of_action = "Resume" if interrupted else ""

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from engine.models.decoder import build
-from engine.run_directory import RunDirectory
+from engine.run_directory import RunDirectory, RunDirectoryError, RunRecord
 from engine.run_spec import RunSpec
+from engine.training import checkpoint
 from engine.training.checkpoint import (
     best_step,
     clear_leftovers,
@@ -36,6 +37,12 @@ PROGRESS = Progress(
 )  # fmt: skip
 
 
+def new_directory(path: Path) -> RunDirectory:
+    directory = RunDirectory(path)
+    directory.create(RunRecord(SPEC, RUN, "try", 0.0, "text", "0" * 64, "cpu", {}))
+    return directory
+
+
 def new_learner(run: RunSpec = RUN, seed: int = 1, steps: int = 2) -> Learner:
     learner = Learner(build(SPEC, seed=seed), run, nullcontext)
     ids = torch.arange(34).view(2, 17) % SPEC.vocab_size
@@ -48,7 +55,7 @@ def new_learner(run: RunSpec = RUN, seed: int = 1, steps: int = 2) -> Learner:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
-    directory = RunDirectory(tmp_path_factory.mktemp("checkpoints"))
+    directory = new_directory(tmp_path_factory.mktemp("checkpoints"))
     write_checkpoint(directory, new_learner(), PROGRESS, RUN, {"torch": "1"})
     return directory
 
@@ -57,7 +64,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
 def test_comes_back_to_the_last_bit(tmp_path: Path, optimizer: str) -> None:
     run = RUN.replace(optimizer=optimizer)
     learner, other = new_learner(run), new_learner(run, seed=2, steps=0)
-    directory = RunDirectory(tmp_path)
+    directory = new_directory(tmp_path)
     path = write_checkpoint(directory, learner, PROGRESS, run, {})
     assert load_checkpoint(path, other) == PROGRESS
     for name, weight in learner.masters.weights.items():
@@ -76,7 +83,7 @@ def test_state_names_step_schedule_and_versions(written: RunDirectory) -> None:
 
 
 def test_a_full_disk_leaves_the_old_checkpoints_and_no_trace_of_the_new(tmp_path: Path) -> None:
-    directory = RunDirectory(tmp_path)
+    directory = new_directory(tmp_path)
     learner = new_learner()
     write_checkpoint(directory, learner, PROGRESS, RUN, {})
     with disk_of(20_000), pytest.raises(CheckpointError, match="step-000004"):
@@ -87,23 +94,51 @@ def test_a_full_disk_leaves_the_old_checkpoints_and_no_trace_of_the_new(tmp_path
 
 
 def test_the_same_step_is_replaced(tmp_path: Path) -> None:
-    directory = RunDirectory(tmp_path)
+    directory = new_directory(tmp_path)
     for loss in (2.75, 2.5):
         write_checkpoint(directory, new_learner(), PROGRESS.replace(validation_loss=loss), RUN, {})
     assert [entry.name for entry in directory.checkpoints.iterdir()] == ["step-000003"]
     assert load_checkpoint(directory.checkpoint_path(3), new_learner()).validation_loss == 2.5
 
 
+@pytest.mark.parametrize("left", ["nothing", "an empty folder", "checkpoints"])
+def test_no_part_of_a_deleted_run_is_made_again(tmp_path: Path, left: str) -> None:
+    directory = new_directory(tmp_path / "run")
+    shutil.rmtree(directory.path)
+    if left != "nothing":
+        (directory.path if left == "an empty folder" else directory.checkpoints).mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(RunDirectoryError, match="was deleted or moved while the run trained"):
+        write_checkpoint(directory, new_learner(), PROGRESS, RUN, {})
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_run_deleted_while_its_checkpoint_is_written_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = new_directory(tmp_path)
+    bring_to_disk = checkpoint.sync_folder
+
+    def deleted_meanwhile(folder: Path) -> None:
+        bring_to_disk(folder)
+        directory.run_file.unlink(missing_ok=True)
+
+    monkeypatch.setattr(checkpoint, "sync_folder", deleted_meanwhile)
+    with pytest.raises(RunDirectoryError, match="was deleted or moved"):
+        write_checkpoint(directory, new_learner(), PROGRESS, RUN, {})
+    assert list(directory.checkpoints.iterdir()) == []
+
+
 def test_what_a_crash_left_is_cleared_away(tmp_path: Path) -> None:
-    directory = RunDirectory(tmp_path)
+    directory = new_directory(tmp_path)
     for name in (".writing-step-000005", ".removing-step-000001", "step-000002"):
-        (directory.checkpoints / name).mkdir(parents=True)
+        (directory.checkpoints / name).mkdir()
     clear_leftovers(directory)
     assert [entry.name for entry in directory.checkpoints.iterdir()] == ["step-000002"]
 
 
 def test_prune_keeps_newest_and_best_and_what_it_cannot_read(tmp_path: Path) -> None:
-    directory, learner = RunDirectory(tmp_path), new_learner()
+    directory, learner = new_directory(tmp_path), new_learner()
     for step, loss in ((1, 3.0), (2, 2.0), (3, None), (4, 2.5), (5, None)):
         progress = PROGRESS.replace(step=step, validation_loss=loss)
         write_checkpoint(directory, learner, progress, RUN, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
-from engine.events import Preparing, Sample, Started
+from engine.events import Failed, Preparing, Sample, Started
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
 from tests.gui.bridge_double import DoubleLauncher
@@ -401,3 +402,45 @@ def test_started_without_floors_or_predictions(stage: Stage, tmp_path: Path) -> 
     assert stage.view.facts.fact("epoch") == "–"
     assert stage.view.facts.fact("memory") == "41.3 MiB"
     assert stage.view.chart.plots.floor_labels() == []
+
+
+def test_a_deleted_run_can_only_be_trained_again(stage: Stage) -> None:
+    view, bridge = stage.view, stage.bridge
+    view.train()
+    stage.wait(lambda: view.history.step > 3)
+    bridge.save()
+    stage.wait(lambda: view.history.last_saved is not None)
+    assert bridge.watched is not None
+    folder = bridge.watched.path
+    shutil.rmtree(folder)
+    (folder / "checkpoints" / "step-000339").mkdir(parents=True)
+    stage.wait(lambda: bridge.state == "failed")
+    stage.wait(lambda: bool(stage.messages))
+    stage.wait(lambda: not view.header.more.isVisible())
+    assert "deleted" in stage.messages[-1][1]
+    assert "deleted" in view.strip.text()
+    assert view.header.train.text() == "Train again"
+    assert view.header.train.isEnabled()
+    assert not view.header.pause.isEnabled()
+    assert view.header.pause.text() != "Resume"
+
+
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_a_failed_run_goes_on_only_from_a_checkpoint(
+    stage: Stage, tmp_path: Path, checkpoint: bool
+) -> None:
+    directory = write_run(
+        tmp_path / "run", [Preparing("Reading", 0.5), Failed("No such text", "Choose another", 0)]
+    )
+    if checkpoint:
+        directory.checkpoint_path(10).mkdir()
+    stage.bridge.attach(directory.path)
+    stage.wait(lambda: stage.bridge.state == "failed")
+    stage.view.refresh()
+    header = stage.view.header
+    assert header.more.isVisible() is checkpoint
+    assert header.pause.isEnabled() is checkpoint
+    assert (header.pause.text() == "Resume") is checkpoint
+    assert header.train.isEnabled()
+    assert header.train.text() == "Train again"
+    assert stage.view.strip.text() == "No such text. Choose another."
