@@ -14,7 +14,7 @@ from engine import __version__
 from engine.cost.calibration import Calibration, CalibrationError, load_calibration
 from engine.locations import data_home
 from engine.presets import preset
-from engine.recipe import FIRST_LOOK_S, proposed_run
+from engine.recipe import FIRST_LOOK_S, predicted_time, proposed_run
 from engine.run_spec import run_to_dict
 from engine.words import duration
 from trickster_gui import collector, last_resort
@@ -127,10 +127,11 @@ class Application(QObject):
         before = run_to_dict(run)
         changes = {name: v for name, v in run_to_dict(suited).items() if v != before[name]}
         self.document.edit(run=changes, text="Suit the run to this computer")
+        time = predicted_time(self.document.model, suited, self._calibration)
+        lasting = "" if time is None else f" takes about {duration(time.seconds)} here now"
         self.messages.post(
             "success",
-            f"The run takes about {duration(budget_s)} here now: {suited.steps:,} steps of "
-            f"{suited.batch_size:,} sequences.",
+            f"The run{lasting}: {suited.steps:,} steps of {suited.batch_size:,} sequences.",
             "Undo", self.document.undo_stack.undo,
         )  # fmt: skip
 
