@@ -28,7 +28,7 @@ from trickster_gui.design.panel import WIDTH_PX, DesignPanel
 from trickster_gui.devices import Surroundings, device_entries, quick_surroundings
 from trickster_gui.document import Document
 from trickster_gui.files import DesignFiles
-from trickster_gui.messages import MessageBar, Messages
+from trickster_gui.messages import MessageBar, Messages, Severity
 from trickster_gui.monitor.view import MonitorView
 from trickster_gui.palette import PaletteEntries
 from trickster_gui.presets_list import design_of, preset_entries, size_words
@@ -158,6 +158,14 @@ class MainWindow(QMainWindow):
             parts.insert(0, f"about {duration(cost.total_seconds.seconds)}")
         self.monitor.set_estimate(", ".join(parts))
 
+    def _monitor_says(
+        self, severity: Severity, text: str, action_text: str, action: Callable[[], object] | None
+    ) -> None:
+        self.messages.post(severity, text, action_text, action, topic="run")
+
+    def _monitor_goes_on(self) -> None:
+        self.messages.withdraw("run")
+
     # Building
 
     def _arrange(self) -> None:
@@ -203,7 +211,8 @@ class MainWindow(QMainWindow):
         self.cost.device_selected.connect(self.choose_device)
         self.design.disclosed.connect(self._remember_disclosed)
         self.files.recent_changed.connect(self.state_changed)
-        self.monitor.message.connect(self.messages.post)
+        self.monitor.message.connect(self._monitor_says)
+        self.monitor.outdated.connect(self._monitor_goes_on)
         self.cost.cost_changed.connect(self._show_estimate)
         for splitter in self._splitters.values():
             splitter.splitterMoved.connect(self._splitter_moved)

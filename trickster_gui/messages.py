@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -37,7 +37,8 @@ _ROLES = {"info": "muted", "success": "success", "warning": "warning", "error": 
 class Message:
     """One message: what happened and, where there is something to do, the button that does it.
 
-    ``details`` is longer text, such as a traceback, that can be copied.
+    ``details`` is longer text, such as a traceback, that can be copied; ``topic`` is what it is
+    about, for messages that can go out of date together.
     """
 
     severity: Severity
@@ -45,6 +46,7 @@ class Message:
     action_text: str = ""
     action: Callable[[], object] | None = None
     details: str = ""
+    topic: str = ""
     at: datetime = field(default_factory=datetime.now)
 
 
@@ -52,6 +54,7 @@ class Messages(QObject):
     """Where every part of the window says something to the person."""
 
     posted = Signal(object)
+    withdrawn = Signal(str)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -64,12 +67,21 @@ class Messages(QObject):
         action_text: str = "",
         action: Callable[[], object] | None = None,
         details: str = "",
+        topic: str = "",
     ) -> Message:
         """Show a message; it is kept among the recent ones."""
-        message = Message(severity, text, action_text, action, details)
+        message = Message(severity, text, action_text, action, details, topic)
         self.recent.append(message)
         self.posted.emit(message)
         return message
+
+    def withdraw(self, topic: str) -> None:
+        """What was said about ``topic`` is past: it leaves the bar, and stays listed as something
+        that happened, without its button."""
+        for at, message in enumerate(self.recent):
+            if message.topic == topic:
+                self.recent[at] = replace(message, action_text="", action=None)
+        self.withdrawn.emit(topic)
 
 
 class SeverityIcon(QWidget):
@@ -128,6 +140,7 @@ class MessageBar(QFrame):
         self._timer = QTimer(self, singleShot=True)
         self._timer.timeout.connect(self.clear)
         messages.posted.connect(self.show_message)
+        messages.withdrawn.connect(self._withdraw)
         self.clear()
         if messages.recent:  # said before there was a bar
             self.show_message(messages.recent[-1])
@@ -177,6 +190,10 @@ class MessageBar(QFrame):
         popup.move(corner.x() - popup.width() - 4, corner.y() - popup.height() - 4)
         popup.show()
         return popup
+
+    def _withdraw(self, topic: str) -> None:
+        if self._message is not None and self._message.topic == topic:
+            self.clear()
 
     def _act(self) -> None:
         if self._message is not None:

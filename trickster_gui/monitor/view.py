@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QBuffer, QIODevice, Qt, QTimer, Signal
+from PySide6.QtCore import QBuffer, QEvent, QIODevice, Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import (
     QFileDialog,
@@ -21,7 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from engine import words
-from engine.events import Event, Warned
+from engine.events import Event, Failed, Warned
 from engine.run_directory import RunDirectory
 from engine.run_spec import label_of
 from trickster_gui.bridge import RunBridge, RunState, Watched
@@ -30,6 +31,7 @@ from trickster_gui.controls.text import Text
 from trickster_gui.document import Document
 from trickster_gui.monitor import readings
 from trickster_gui.monitor.chart_maker import ChartMaker
+from trickster_gui.monitor.corpus_check import CorpusCheck
 from trickster_gui.monitor.empty_state import EmptyState
 from trickster_gui.monitor.export import snapshot, write_bytes, write_points
 from trickster_gui.monitor.facts import Facts
@@ -76,10 +78,12 @@ class MonitorView(QWidget):
     """The Train part of the window.
 
     ``message`` carries severity, text, the words of a button (may be empty) and what it does
-    (may be None): the arguments of Messages.post.
+    (may be None): the arguments of Messages.post. ``outdated``: all that was said so is past,
+    since a worker starts or another run is shown.
     """
 
     message = Signal(str, str, str, object)
+    outdated = Signal()
     chart_made = Signal()
 
     def __init__(
@@ -94,6 +98,10 @@ class MonitorView(QWidget):
         self._loading: float | None = None
         self._stop_asked_at = 0.0
         self._watched: Watched | None = None
+        self._live = False
+        self._seen_live = False  # its end, then, is news
+        self._failure_told: Failed | None = None
+        self._corpus = CorpusCheck()
         self.history = History()
         self.setObjectName("monitor")
         self._make()
@@ -231,7 +239,7 @@ class MonitorView(QWidget):
             rest = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
             first = problems[0]
             return f"Cannot train yet: {label_of(first.field)}: {first.message}{rest}"
-        return self._device_problem
+        return self._device_problem or self._corpus.problem(self._document.run.corpus)
 
     def _design_changed(self, *_: object) -> None:
         reason = self.refusal()
@@ -245,6 +253,7 @@ class MonitorView(QWidget):
 
     def train(self) -> None:
         """Start a run of the design as it is now, where it can be trained."""
+        self._look_for_corpus()
         if self.refusal() or self._bridge.alive:
             return
         design = self._document.design
@@ -258,7 +267,11 @@ class MonitorView(QWidget):
         if self._bridge.state == "paused":
             self._bridge.resume_now()
         elif self._watched is not None:
-            self._bridge.resume(self._watched.path)
+            self._resume_run(self._watched.path)
+
+    def _resume_run(self, path: Path) -> None:
+        if not self._bridge.alive:
+            self._bridge.resume(path)
 
     def _continue(self, steps: int) -> None:
         if self._watched is not None:
@@ -281,7 +294,10 @@ class MonitorView(QWidget):
     # What the bridge says
 
     def _watch(self, watched: Watched) -> None:
+        if self._watched is not None and self._watched.path != watched.path:
+            self.outdated.emit()
         self._watched = watched
+        self._seen_live = self._bridge.alive
         self._problem = None
         self._offer_ways_on(self._bridge.state)
         self._forget_events()
@@ -306,12 +322,27 @@ class MonitorView(QWidget):
             for event in batch:
                 if isinstance(event, Warned):
                     self.message.emit("warning", event.message, "", None)
-        if self.stack.currentWidget() is self.empty:
+        self._tell_failure()
+        if self.stack.currentWidget() is self.empty or self.history.failed is not None:
             self.refresh()
+
+    def _tell_failure(self) -> None:
+        """Post why the run failed, once; not of a run that had failed before it was opened."""
+        failed = self.history.failed
+        news = self._seen_live and self._bridge.state == "failed"
+        if failed is not None and news and failed is not self._failure_told:
+            self._failure_told = failed
+            said = readings.sentences(failed.message, failed.advice)
+            self.message.emit("error", f"Training failed: {said}", "", None)
 
     def _state_changed(self, state: RunState) -> None:
         if state in ("preparing", "running"):
             self._problem = None
+        live = self._bridge.alive
+        if live and not self._live:
+            self.outdated.emit()
+        self._live, self._seen_live = live, live or self._seen_live
+        self._tell_failure()
         self._offer_ways_on(state)
         self.samples.set_worker_alive(state in ("running", "paused"))
         if self._chart is not None:
@@ -321,9 +352,11 @@ class MonitorView(QWidget):
     def _show_problem(self, title: str, text: str) -> None:
         self._problem = _Said("danger", f"{title}: {text.splitlines()[0] if text else ''}")
         self._offer_ways_on(self._bridge.state)
-        interrupted = title == "Training was interrupted" and self._watched is not None
-        action: Callable[[], None] | None = self._resume if interrupted else None
-        words_of_action = "Resume" if interrupted else ""
+        action: Callable[[], None] | None = None
+        words_of_action = ""
+        if title == "Training was interrupted" and self._watched is not None:
+            # This very run, whichever is shown by the time of the click.
+            action, words_of_action = partial(self._resume_run, self._watched.path), "Resume"
         self.message.emit("error", f"{title}: {text}", words_of_action, action)
         self.refresh()
 
@@ -340,6 +373,15 @@ class MonitorView(QWidget):
         self._timer.start()
         self.refresh()
         self._maker.begin_later()
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ActivationChange:  # back from where files are made
+            self._look_for_corpus()
+
+    def _look_for_corpus(self) -> None:
+        if self._corpus.look_again():
+            self._design_changed()
 
     def hideEvent(self, event: QHideEvent) -> None:
         super().hideEvent(event)

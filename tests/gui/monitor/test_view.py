@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QEvent, QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
-from engine.events import Failed, Preparing, Sample, Started
+from engine.events import Failed, Preparing, Sample, Started, to_line
+from engine.run_directory import RunDirectory
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
 from tests.gui.bridge_double import DoubleLauncher
@@ -444,3 +445,50 @@ def test_a_failed_run_goes_on_only_from_a_checkpoint(
     assert header.train.isEnabled()
     assert header.train.text() == "Train again"
     assert stage.view.strip.text() == "No such text. Choose another."
+
+
+def test_a_failure_is_said_at_once_and_posted_with_its_advice(stage: Stage) -> None:
+    view, bridge = stage.view, stage.bridge
+    view.set_estimate("about 4 min")
+    view.train()
+    stage.wait(lambda: view.history.step > 3 and view.stack.currentWidget() is not view.empty)
+    said: list[str] = []
+    view._timer.stop()  # no tick may be needed
+    bridge.events.connect(lambda _: said.append(view.strip.text()))
+    assert bridge.watched is not None
+    directory = RunDirectory(bridge.watched.path)
+    with directory.events_file.open("ab") as file:
+        file.write(to_line(Failed("The loss is not a number", "Lower the learning rate", 4)))
+    stage.launcher.processes[0].kill()
+    stage.wait(lambda: bridge.state == "failed" and view.history.failed is not None)
+    assert said[-1] == "The loss is not a number. Lower the learning rate."
+    assert stage.messages == [
+        ("error", "Training failed: The loss is not a number. Lower the learning rate.")
+    ]
+
+
+def test_a_failure_of_long_ago_is_no_news(stage: Stage, tmp_path: Path) -> None:
+    stage.attach("failed", tmp_path)
+    assert "Lower the learning rate" in stage.view.strip.text()
+    assert [text for severity, text in stage.messages if severity == "error"] == []
+
+
+def test_a_text_that_does_not_exist_is_refused(stage: Stage, tmp_path: Path) -> None:
+    view, path = stage.view, tmp_path / "book.txt"
+    stage.document.edit(run={"corpus": str(path)})
+    assert not view.header.train.isEnabled()
+    assert "book.txt" in view.strip.text()
+    view.train()
+    assert not stage.bridge.alive
+    path.write_text("Once upon a time")
+    QApplication.sendEvent(view, QEvent(QEvent.Type.ActivationChange))
+    assert view.header.train.isEnabled()
+    path.unlink()
+    view.train()
+    assert not stage.bridge.alive
+    assert not view.header.train.isEnabled()
+    stage.document.edit(run={"corpus": "x\0" * 5_000})
+    assert not view.header.train.isEnabled()
+    assert len(view.refusal()) < 300
+    stage.document.edit(run={"corpus": "python-stdlib"})
+    assert view.header.train.isEnabled()
