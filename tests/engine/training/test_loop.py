@@ -6,6 +6,7 @@ import itertools
 import math
 import random
 import resource
+import shutil
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,21 @@ def test_a_last_checkpoint_that_cannot_be_written_is_a_failure(tmp_path: Path) -
     assert directory.checkpoint_steps() == [20]
     assert train(directory).reason == "completed"  # type: ignore[union-attr]
     assert directory.checkpoint_steps()[-1] == 30
+
+
+def test_a_run_whose_folder_is_deleted_ends_at_its_next_checkpoint(tmp_path: Path) -> None:
+    directory = new_run(tmp_path, validate_every=0, sample_every=0)
+
+    def listener(event: Event) -> None:
+        if isinstance(event, Step) and event.step == 9:
+            shutil.rmtree(directory.path)
+
+    ended = train(directory, listener=listener)
+    assert isinstance(ended, Failed)
+    assert ended.step == 14
+    assert f"{directory.path} was deleted" in ended.message
+    assert ended.advice
+    assert not directory.path.exists()
 
 
 def test_samples_are_the_prompts_asked_for_and_reproducible(tmp_path: Path) -> None:
