@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QTextCharFormat, QTextCursor, QTextOption
 from PySide6.QtWidgets import (
-    QComboBox,
     QFrame,
     QHBoxLayout,
     QLineEdit,
@@ -19,6 +20,7 @@ from PySide6.QtWidgets import (
 
 from engine.events import Sample
 from trickster_gui.controls import fonts
+from trickster_gui.controls.combo import QuietCombo
 from trickster_gui.controls.segments import text_width
 from trickster_gui.controls.text import Text
 from trickster_gui.monitor.readings import printable, quoted
@@ -81,6 +83,7 @@ class SampleText(QTextEdit):
             quiet.setFont(fonts.small())
             cursor.insertText(self._hint, quiet)
             return
+        self._set_direction(self._sample.prompt)
         prompt = QTextCharFormat()
         prompt.setFontWeight(QFont.Weight.Bold)
         prompt.setForeground(QColor(theme.text))
@@ -89,6 +92,15 @@ class SampleText(QTextEdit):
         cursor.insertText(printable(self._sample.prompt), prompt)
         cursor.insertText(printable(self._sample.text), text)
         self.moveCursor(QTextCursor.MoveOperation.Start)
+
+    def _set_direction(self, prompt: str) -> None:
+        """Lines run as the prompt does: noise must not turn them by a stray Arabic letter."""
+        leftwards = any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in prompt)
+        option = self.document().defaultTextOption()
+        option.setTextDirection(
+            Qt.LayoutDirection.LayoutDirectionAuto if leftwards else Qt.LayoutDirection.LeftToRight
+        )
+        self.document().setDefaultTextOption(option)
 
 
 class SampleView(QWidget):
@@ -113,7 +125,7 @@ class SampleView(QWidget):
         self.refresh()
 
     def _make(self) -> None:
-        self.prompts = QComboBox(self)
+        self.prompts = QuietCombo(self)
         self.prompts.setFont(fonts.small())
         self.prompts.setAccessibleName("Prompt whose samples are shown")
         self.prompts.setToolTip("The beginning that the model continues")
