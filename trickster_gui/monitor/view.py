@@ -9,10 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QBuffer, QEvent, QIODevice, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import (
-    QFileDialog,
     QFrame,
     QHBoxLayout,
     QSplitter,
@@ -33,11 +32,10 @@ from trickster_gui.monitor import readings
 from trickster_gui.monitor.chart_maker import ChartMaker
 from trickster_gui.monitor.corpus_check import CorpusCheck
 from trickster_gui.monitor.empty_state import EmptyState
-from trickster_gui.monitor.export import snapshot, write_bytes, write_points
+from trickster_gui.monitor.exporter import Exporter
 from trickster_gui.monitor.facts import Facts
 from trickster_gui.monitor.header import Header
 from trickster_gui.monitor.history import History
-from trickster_gui.monitor.pictures import picture, svg
 from trickster_gui.monitor.progress import ProgressLine
 from trickster_gui.monitor.sample_view import SampleView
 from trickster_gui.monitor.verdicts import broken_numbers, rising_validation
@@ -62,8 +60,6 @@ _ENDED: tuple[RunState, ...] = ("finished", "failed", "interrupted")
 _PROGRESS_ROLES: dict[RunState, str] = {
     "finished": "success", "failed": "danger", "interrupted": "danger", "paused": "warning",
 }  # fmt: skip
-_SUFFIXES = {"csv": "CSV (*.csv)", "jsonl": "JSON lines (*.jsonl)",
-             "png": "PNG (*.png)", "svg": "SVG (*.svg)"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -128,6 +124,8 @@ class MonitorView(QWidget):
         self._maker = ChartMaker(
             self._bridge, (self._make_plots, self._make_chart), self._chart_failed, self
         )
+        self._exporter = Exporter(self._bridge, self)
+        self._exporter.said.connect(lambda role, text: self.message.emit(role, text, "", None))
         self.samples = SampleView(self._themes, self)
         self.stack = QStackedWidget(self)
         self.stack.addWidget(self.empty)
@@ -503,40 +501,10 @@ class MonitorView(QWidget):
 
     def _ask_export(self, kind: str) -> None:
         name = self._watched.path.name if self._watched is not None else "run"
-        chosen, _ = QFileDialog.getSaveFileName(self, "Export", f"{name}.{kind}", _SUFFIXES[kind])
-        if chosen:
-            self.export(Path(chosen), kind)
+        path = self._exporter.ask_path(name, kind)
+        if path is not None:
+            self.export(path, kind)
 
     def export(self, path: Path, kind: str) -> None:
         """Write all points (csv, jsonl) or the chart (png, svg) in the background."""
-        if not self.history.segments:
-            self.message.emit(
-                "warning", "There is nothing to export before the first step.", "", None
-            )
-            return
-        self._bridge.run_in_background(
-            self._export_call(path, kind),
-            lambda count: self._exported(path, kind, count),
-            lambda text: self.message.emit("error", f"Could not export: {text}", "", None),
-        )
-
-    def _export_call(self, path: Path, kind: str) -> Callable[[], object]:
-        if kind in ("csv", "jsonl"):
-            tables = snapshot(self.history)
-            return lambda: write_points(tables, path, kind)
-        if kind == "svg":
-            content = svg(self.chart.plots)
-            return lambda: write_bytes(content, path)
-        image = picture(self.chart.plots)
-
-        def write_png() -> int:
-            buffer = QBuffer()
-            buffer.open(QIODevice.OpenModeFlag.WriteOnly)
-            image.save(buffer, "PNG")  # type: ignore[call-overload]
-            return write_bytes(bytes(buffer.data().data()), path)
-
-        return write_png
-
-    def _exported(self, path: Path, kind: str, count: object) -> None:
-        what = f"{count:,} points" if kind in ("csv", "jsonl") else "The chart"
-        self.message.emit("success", f"{what} written to {path}", "", None)
+        self._exporter.write(path, kind, self.history, lambda: self.chart.plots)
