@@ -172,15 +172,15 @@ def _help(spec: ModelSpec, run: RunSpec, device: Device, memory: TrainingMemory)
     batch = largest_batch(spec, run, device)
     if batch > 0:
         return f"A batch of {batch:,} fits."
-    lighter = run.replace(batch_size=device.chips)
-    if not run.gradient_checkpointing:
-        again = largest_batch(spec, lighter.replace(gradient_checkpointing=True), device)
-        if again:
-            return f"With gradient checkpointing a batch of {again:,} fits."
     states = memory.weights_bytes + memory.gradients_bytes + memory.optimizer_bytes
     if states > _capacity(device):
         return (
             f"Weights, gradients and optimizer state alone take {binary_bytes(states)}: only a "
             "smaller model helps."
         )
+    lighter = run.replace(batch_size=device.chips)
+    if not run.gradient_checkpointing:
+        again = largest_batch(spec, lighter.replace(gradient_checkpointing=True), device)
+        if again:
+            return f"With gradient checkpointing a batch of {again:,} fits."
     return "Not even one sequence fits: a shorter context or a smaller vocabulary would help."
