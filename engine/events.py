@@ -144,13 +144,18 @@ class Warned:
 
 @dataclass(frozen=True)
 class Finished:
-    """The run ended as intended: ``completed``, ``stopped`` by a person, or ``early-stopping``."""
+    """The run ended as intended: ``completed``, ``stopped`` by a person, or ``early-stopping``.
+
+    ``measured`` holds what Started's ``predicted`` foretold, as it came: ``peak_bytes`` and
+    ``step_s`` (the usual time of an update in this segment), each where it could be measured.
+    """
 
     name: ClassVar[str] = "finished"
     step: int
     reason: Literal["completed", "stopped", "early-stopping"]
     best_validation_loss: float | None = None
     best_step: int | None = None
+    measured: Mapping[str, float] = field(default_factory=dict)
     time: float = 0.0
 
 

@@ -6,7 +6,7 @@ Plain numbers, no torch: the window proposes with it.
 from __future__ import annotations
 
 from engine.cost.calibration import Calibration
-from engine.cost.time import Estimate, measured_rate, step_time
+from engine.cost.time import Estimate, measured_step
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
 
@@ -35,10 +35,10 @@ def proposed_run(
     """
     tried, least = run, min(run.batch_size, LEAST_BATCH)
     while True:
-        rate = measured_rate(calibration, spec, tried)
-        if rate is None:
+        step = measured_step(spec, tried, calibration)
+        if step is None:
             return None
-        fitting = int(budget_s / step_time(spec, tried, rate).seconds)
+        fitting = int(budget_s / step.seconds)
         if fitting >= LEAST_STEPS:
             break
         if tried.accumulation_steps > 1:
@@ -60,8 +60,8 @@ def proposed_run(
 
 def predicted_time(spec: ModelSpec, run: RunSpec, calibration: Calibration) -> Estimate | None:
     """Time of all the run's updates here; None where nothing was measured in this precision."""
-    rate = measured_rate(calibration, spec, run)
-    return None if rate is None else step_time(spec, run, rate).times(run.steps)
+    step = measured_step(spec, run, calibration)
+    return None if step is None else step.times(run.steps)
 
 
 def affordable_validation_tokens(training_tokens: int) -> int:

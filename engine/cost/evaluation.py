@@ -11,7 +11,7 @@ from engine.cost.fit import Fit, fit
 from engine.cost.flops import Flops, flops_per_token
 from engine.cost.memory import TrainingMemory, training_memory
 from engine.cost.parameters import ParameterCount, count
-from engine.cost.time import Estimate, compute_optimal_tokens, device_rate, step_time
+from engine.cost.time import Estimate, compute_optimal_tokens, predicted_step
 from engine.devices.card import Device
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
@@ -66,8 +66,7 @@ def evaluate(
     if device is not None:
         run = run.replace(device=device.name)  # "auto" would hide what the CPU does its own way
     memory = training_memory(spec, run)
-    rate = device_rate(device, calibration, spec, run) if device is not None else None
-    step = step_time(spec, run, rate) if rate is not None else None
+    step = None if device is None else predicted_step(spec, run, device, calibration)
     run_tokens = run.tokens_per_step(spec) * run.steps
     return Cost(
         parameters=parameters,

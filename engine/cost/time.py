@@ -194,3 +194,17 @@ def device_rate(
     if calibration is None or calibration.device != device.name:
         return None
     return measured_rate(calibration, spec, run)
+
+
+def predicted_step(
+    spec: ModelSpec, run: RunSpec, device: Device, calibration: Calibration | None
+) -> Estimate | None:
+    """Time of one update on ``device``; None where nothing is known of its speed."""
+    rate = device_rate(device, calibration, spec, run)
+    return None if rate is None else step_time(spec, run, rate)
+
+
+def measured_step(spec: ModelSpec, run: RunSpec, calibration: Calibration) -> Estimate | None:
+    """Time of one update where ``calibration`` was measured; None without fitting points."""
+    rate = measured_rate(calibration, spec, run)
+    return None if rate is None else step_time(spec, run, rate)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from engine.backends.torch_backend import TorchBackend, open_backend, torch_can_use
 from engine.cost.calibration import Calibration, CalibrationError, load_calibration
 from engine.cost.memory import training_memory
-from engine.cost.time import measured_rate, step_time
+from engine.cost.time import measured_step
 from engine.data.corpora import Corpus, load_corpus
 from engine.data.dataset import (
     BatchSource,
@@ -219,9 +219,9 @@ def predictions(spec: ModelSpec, run: RunSpec, backend: TorchBackend) -> dict[st
     here = run.replace(device="cpu" if backend.attention_in_fp32 else "auto")
     found = {"peak_bytes": float(training_memory(spec, here).peak_bytes)}
     calibration = stored_calibration(str(backend.device))
-    rate = measured_rate(calibration, spec, run) if calibration is not None else None
-    if rate is not None:
-        found["step_s"] = step_time(spec, run, rate).seconds
+    step = measured_step(spec, run, calibration) if calibration is not None else None
+    if step is not None:
+        found["step_s"] = step.seconds
     return found
 
 
