@@ -10,11 +10,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
 import torch
 
 from engine.backends.cpu_threads import default_threads
-from engine.devices.host import cgroup_limit_bytes
+from engine.devices.host import free_memory_bytes
 from engine.locations import cache_home
 from engine.parameter import SpecError
 
@@ -83,8 +82,7 @@ class TorchBackend:
         """Memory that a new run could take now; None where the device does not tell."""
         if self.device.type == "cuda":
             return int(torch.cuda.mem_get_info(self.device)[0])
-        limit, available = cgroup_limit_bytes(), psutil.virtual_memory().available
-        return available if limit is None else min(limit, available)
+        return free_memory_bytes()
 
     def synchronize(self) -> None:
         """Wait until the device has done everything asked of it."""

@@ -8,8 +8,12 @@ import json
 
 from engine.cli.design import add_spec, changed_model, changed_run, split_settings
 from engine.cli.table import table
+from engine.cost.cache import CACHE_FORMATS, kv_cache_bytes, kv_cache_bytes_per_token
 from engine.cost.calibration import Calibration, load_calibration
+from engine.cost.doubling import COSTS, Doubling, doublings
 from engine.cost.evaluation import Cost, evaluate
+from engine.cost.fit import Fit
+from engine.cost.remedies import Remedy, remedies
 from engine.cost.time import Estimate
 from engine.devices.card import Device, load_cards
 from engine.devices.host import host_devices, resolve_device
@@ -63,11 +67,15 @@ def run(arguments: argparse.Namespace) -> int:
         settings = settings.replace(device=devices[0].name)
     else:
         devices = (*host_devices(), *load_cards())
-    cost = evaluate(spec, settings, devices, _calibration(settings, devices))
+    calibration = _calibration(settings, devices)
+    cost = evaluate(spec, settings, devices, calibration)
+    on_device = settings if cost.device is None else settings.replace(device=cost.device)
+    chosen = next((device for device in devices if device.name == cost.device), None)
+    more = More(remedies(spec, on_device), doublings(spec, settings, chosen, calibration))
     if arguments.json:
-        print(json.dumps(_document(cost, design.title), indent=2))
+        print(json.dumps(_document(cost, more, spec, design.title), indent=2))
     else:
-        print(_report(cost, spec, settings, design.title))
+        print(_report(cost, more, spec, settings, design.title))
     return 0
 
 
@@ -80,7 +88,15 @@ def _calibration(settings: RunSpec, devices: tuple[Device, ...]) -> Calibration 
     return None
 
 
-def _document(cost: Cost, title: str) -> dict[str, object]:
+@dataclasses.dataclass(frozen=True)
+class More:
+    """What is worked out for a report only: too slow for a slider, or nothing for one."""
+
+    remedies: tuple[Remedy, ...]
+    doublings: tuple[Doubling, ...]
+
+
+def _document(cost: Cost, more: More, spec: ModelSpec, title: str) -> dict[str, object]:
     memory = dataclasses.asdict(cost.memory)
     return {
         "title": title,
@@ -90,12 +106,32 @@ def _document(cost: Cost, title: str) -> dict[str, object]:
             "forward_per_token": cost.flops.forward,
             "training_per_token": cost.flops.training,
             "parts": cost.flops.parts,
+            "other_per_token": cost.flops.other,
             "seq_len": cost.flops.seq_len,
             "note": cost.flops.note,
             "run": cost.run_flops,
         },
         "memory": memory,
+        "remedies": [
+            {
+                "words": remedy.change.words,
+                "price": remedy.change.price,
+                "changes": remedy.change.run | remedy.change.model,
+                "saved_bytes": remedy.saved_bytes,
+                "peak_bytes": remedy.peak_bytes,
+                "peak_phase": remedy.peak_phase,
+            }
+            for remedy in more.remedies
+        ],
+        "twice": {row.name: row.ratios for row in more.doublings},
         "kv_cache_bytes_per_token": cost.kv_cache_bytes_per_token,
+        "kv_cache": {
+            name: {
+                "bytes_per_token": kv_cache_bytes_per_token(spec, name),
+                "full_context_bytes": kv_cache_bytes(spec, spec.max_seq_len, 1, name),
+            }
+            for name in CACHE_FORMATS
+        },
         "inference_bytes": cost.inference_bytes,
         "checkpoint_bytes": cost.checkpoint_bytes,
         "tokens": {"run": cost.run_tokens, "compute_optimal": cost.optimal_tokens},
@@ -106,14 +142,17 @@ def _document(cost: Cost, title: str) -> dict[str, object]:
     }
 
 
-def _report(cost: Cost, spec: ModelSpec, settings: RunSpec, title: str) -> str:
+def _report(cost: Cost, more: More, spec: ModelSpec, settings: RunSpec, title: str) -> str:
     tokens = settings.tokens_per_step(spec)
     head = (
         f"{title}: {exact_count(cost.parameters.total)} parameters; {settings.batch_size:,} × "
         f"{settings.sequence_length(spec):,} tokens a batch, {settings.precision}, "
         f"{settings.optimizer}"
     )
-    sections = [head, _memory(cost), _arithmetic(cost, tokens), _times(cost, settings), _fits(cost)]
+    sections = [
+        head, _memory(cost), _remedies(cost, more), _arithmetic(cost, tokens), _use(cost, spec),
+        _times(cost, settings), _twice(more), _fits(cost),
+    ]  # fmt: skip
     return "\n\n".join(section for section in sections if section)
 
 
@@ -128,16 +167,63 @@ def _memory(cost: Cost) -> str:
     return f"{text}\nat its fullest: {memory.peak_phase} (one device, tensors only)"
 
 
+def _remedies(cost: Cost, more: More) -> str:
+    if not more.remedies:
+        return ""
+    rows = [
+        [
+            remedy.change.words,
+            binary_bytes(remedy.peak_bytes),
+            "-" + percent(remedy.saved_bytes / cost.memory.peak_bytes),
+            remedy.change.price,
+        ]
+        for remedy in more.remedies
+    ]
+    return table(rows, "<>><", ("what lowers the peak", "to", "saves", "price"))
+
+
+def _twice(more: More) -> str:
+    rows = [
+        [
+            row.name,
+            *(
+                "-" if row.ratios is None or cost not in row.ratios else f"{row.ratios[cost]:.2f}"
+                for cost in COSTS
+            ),
+        ]
+        for row in more.doublings
+    ]
+    header = ("twice the", "parameters", "FLOPs a sequence", "memory", "time a step")
+    return table(rows, "<>>>>", header) + "\n(how many times as much as now)"
+
+
+def _use(cost: Cost, spec: ModelSpec) -> str:
+    weights = ", ".join(
+        f"{name} {binary_bytes(size)}" for name, size in cost.inference_bytes.items()
+    )
+    caches = ", ".join(
+        f"{name} {binary_bytes(kv_cache_bytes(spec, spec.max_seq_len, 1, name))}"
+        for name in CACHE_FORMATS
+    )
+    rows = (
+        ("weights, to use it", weights),
+        (f"key/value cache, {spec.max_seq_len:,} tokens", caches),
+    )
+    return table(rows, "<<")
+
+
 def _arithmetic(cost: Cost, tokens_per_step: int) -> str:
     flops = cost.flops
     shares = ", ".join(
         f"{part} {percent(number / flops.training)}" for part, number in flops.parts.items()
     )
+    other = f"about {exact_count(flops.other)} more, {percent(flops.other / flops.training)}"
     update = short_flops(flops.training * tokens_per_step)
     run_tokens, optimal = short_count(cost.run_tokens), short_count(cost.optimal_tokens)
     cache = exact_count(cost.kv_cache_bytes_per_token)
     rows = (
         ("training a token", f"{exact_count(flops.training)} FLOP: {shares}"),
+        ("other arithmetic", f"{other}: norms, softmax, activations, sums"),
         ("one update", f"{update} for {exact_count(tokens_per_step)} tokens"),
         (
             "whole run",
@@ -171,7 +257,16 @@ def _fits(cost: Cost) -> str:
         capacity = "unknown" if fit.capacity_bytes is None else binary_bytes(fit.capacity_bytes)
         margin = "" if fit.margin_bytes is None else binary_bytes(fit.margin_bytes, signed=True)
         rows.append(
-            [fit.device, capacity, binary_bytes(fit.needed_bytes), fit.verdict, margin, fit.reason]
-        )
-    header = ("device", "a chip has", "needs", "verdict", "left", "why")
-    return table(rows, "<>><><", header)
+            [
+                fit.device, fit.placement, capacity, binary_bytes(fit.needed_bytes), fit.verdict,
+                margin, _sharded(fit), fit.reason,
+            ]
+        )  # fmt: skip
+    header = ("device", "placement", "a chip has", "needs", "verdict", "left", "sharded", "why")
+    return table(rows, "<<>><><<", header)
+
+
+def _sharded(fit: Fit) -> str:
+    if fit.sharded_bytes is None:
+        return ""
+    return f"{binary_bytes(fit.sharded_bytes)} {fit.sharded_verdict}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.cost.cache import WEIGHT_BITS, kv_cache_bytes_per_token, weight_bytes
+from engine.cost.cache import WEIGHT_FORMATS, kv_cache_bytes_per_token, weight_bytes
 from engine.cost.calibration import Calibration
 from engine.cost.fit import Fit, fit
 from engine.cost.flops import Flops, flops_per_token
@@ -80,7 +80,7 @@ def evaluate(
         run_tokens=run_tokens,
         optimal_tokens=compute_optimal_tokens(parameters.total),
         run_flops=flops.training * run_tokens,
-        inference_bytes={name: weight_bytes(spec, bits) for name, bits in WEIGHT_BITS.items()},
+        inference_bytes={name: weight_bytes(spec, name) for name in WEIGHT_FORMATS},
         checkpoint_bytes=memory.weights_bytes + memory.optimizer_bytes,
     )
 

@@ -2,39 +2,51 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
-from engine.cost.memory import TrainingMemory, memory_of_batch, phase_lines
+from engine.cost.limits import chip_batch, largest_batch, room_bytes, worst_bytes
+from engine.cost.memory import TrainingMemory, memory_of_batch
+from engine.cost.remedies import possible_changes
+from engine.cost.sharding import sharded_bytes
 from engine.devices.card import Device
-from engine.run_spec import RunSpec, run_parameters
-from engine.spec import ModelSpec, model_parameters
+from engine.parameter import Value
+from engine.run_spec import RunSpec
+from engine.spec import ModelSpec
 from engine.words import binary_bytes, percent
 
 Verdict = Literal["fits", "tight", "does not fit", "unknown"]
+Placement = Literal["one chip", "data-parallel"]
 
 TIGHT_FRACTION = 0.1
-# What the interpreter, torch and its libraries take of a shared memory beside the tensors.
-_PROCESS_BYTES = 512 << 20
-_MAX_BATCH = int(run_parameters()["batch_size"].maximum or 1)
-_MAX_CONTEXT = int(model_parameters()["max_seq_len"].maximum or 1)
+# Changes that leave what is learned as it is, or nearly so: tried one after the other, mildest
+# first, for what makes a design fit.
+_MILD = frozenset(("gradient_checkpointing", "loss_chunk", "precision", "optimizer"))
+_HARSH = frozenset(("sgd", "sgd-momentum"))
 
 
 @dataclass(frozen=True)
 class Fit:
     """A verdict on one device.
 
-    On a device with several chips everything is per chip: each holds a whole copy of the model
-    and works on its part of the batch.
+    On a device with several chips everything is per chip. The verdict is for data-parallel
+    training: each chip holds a whole copy of the model and works on its part of the batch.
 
     Attributes:
         device, title: the device's name, and what people call it.
         capacity_bytes: memory of one chip; None where it isn't known.
-        needed_bytes: peak of the training step on one chip.
-        verdict: fits; tight (less than a tenth of the memory is left); does not fit; unknown.
+        needed_bytes: peak of the training step on one chip: tensors only.
+        overhead_bytes: what the process and the driver take beside them.
+        verdict: fits; tight (less than a tenth of the memory is left, or what other programs hold
+            or the allocator may lose could be missing); does not fit; unknown.
         margin_bytes: what is left, negative where it is missing; None without a capacity.
         reason: what takes most of it, and what would help, in plain words.
         chip_batch: sequences that each chip works on.
+        placement: how the run lies on the chips.
+        sharded_bytes: peak on one chip where weights, gradients and optimizer state are divided
+            among the chips, an upper estimate; None on one chip.
+        sharded_verdict: the verdict on that; None likewise.
     """
 
     device: str
@@ -45,6 +57,10 @@ class Fit:
     margin_bytes: int | None
     reason: str
     chip_batch: int = 1
+    overhead_bytes: int = 0
+    placement: Placement = "one chip"
+    sharded_bytes: int | None = None
+    sharded_verdict: Verdict | None = None
 
 
 def fit(spec: ModelSpec, run: RunSpec, device: Device) -> Fit:
@@ -52,100 +68,57 @@ def fit(spec: ModelSpec, run: RunSpec, device: Device) -> Fit:
     run = run.replace(device=device.name)
     batch = chip_batch(run.batch_size, device)
     memory = memory_of_batch(spec, run, batch)
-    capacity, needed = device.chip_memory_bytes, memory.peak_bytes
-    margin = None if capacity is None else capacity - needed
-    verdict = _verdict(capacity, margin, device)
-    return Fit(
+    needed = memory.peak_bytes
+    verdict = _verdict(needed, device)
+    several = device.chips > 1
+    sharded = sharded_bytes(spec, run, device.chips, batch) if several else None
+    sharded_verdict = None if sharded is None else _verdict(sharded, device)
+    found = Fit(
         device=device.name,
         title=device.title,
-        capacity_bytes=capacity,
+        capacity_bytes=device.chip_memory_bytes,
         needed_bytes=needed,
         verdict=verdict,
-        margin_bytes=margin,
-        reason=_reason(spec, run, device, memory, verdict, batch),
+        margin_bytes=_margin(needed, device),
+        reason="",
         chip_batch=batch,
+        overhead_bytes=device.overhead_bytes,
+        placement="data-parallel" if several else "one chip",
+        sharded_bytes=sharded,
+        sharded_verdict=sharded_verdict,
     )
+    return replace(found, reason=_reason(spec, run, device, memory, found))
 
 
-def chip_batch(batch_size: int, device: Device) -> int:
-    """Sequences on each chip: an equal part of the batch, or all where it can't be split evenly."""
-    return batch_size // device.chips if batch_size % device.chips == 0 else batch_size
+def _margin(needed: int, device: Device) -> int | None:
+    capacity = device.chip_memory_bytes
+    return None if capacity is None else capacity - device.overhead_bytes - needed
 
 
-def largest_batch(spec: ModelSpec, run: RunSpec, device: Device) -> int:
-    """The largest batch whose step fits the memory of ``device``, to the last sequence.
-
-    0 where not even one fits. On several chips a multiple of their number. Unknown memory
-    raises ValueError.
-    """
-    capacity, run = _capacity(device), run.replace(device=device.name)
-    fitting = _MAX_BATCH // device.chips
-    for line in phase_lines(spec, run):  # each phase is a straight line over the batch
-        room = capacity - sum(line.fixed)
-        if room < 0:
-            return 0
-        if line.slope > 0:
-            fitting = min(fitting, room // line.slope)
-    return fitting * device.chips
-
-
-def largest_context(spec: ModelSpec, run: RunSpec, device: Device) -> int:
-    """The longest context (and training sequence) that fits ``device`` with this batch.
-
-    Found by bisection: memory never falls as the context grows. 0 where one token is too many.
-    Unknown memory raises ValueError.
-    """
-    capacity = _capacity(device)
-    batch = chip_batch(run.batch_size, device)
-    whole = run.replace(seq_len=None, device=device.name)
-
-    def fits(context: int) -> bool:
-        longer = spec.replace(max_seq_len=context)
-        return memory_of_batch(longer, whole, batch).peak_bytes <= capacity
-
-    low, high = 0, _MAX_CONTEXT
-    if fits(high):
-        return high
-    while high - low > 1:  # low fits (or is nothing), high does not
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return low
-
-
-def _capacity(device: Device) -> int:
-    if device.chip_memory_bytes is None:
-        raise ValueError(f"the memory of {device.title} is not known")
-    return device.chip_memory_bytes
-
-
-def _verdict(capacity: int | None, margin: int | None, device: Device) -> Verdict:
-    if capacity is None or margin is None:
+def _verdict(needed: int, device: Device) -> Verdict:
+    margin, room = _margin(needed, device), room_bytes(device)
+    if margin is None or room is None or device.chip_memory_bytes is None:
         return "unknown"
     if margin < 0:
         return "does not fit"
-    spare = TIGHT_FRACTION * capacity
-    if device.kind != "card":
-        spare = max(spare, _PROCESS_BYTES)
-    return "tight" if margin < spare else "fits"
+    sure = needed <= room and margin >= TIGHT_FRACTION * device.chip_memory_bytes
+    return "fits" if sure else "tight"
 
 
 def _reason(
-    spec: ModelSpec,
-    run: RunSpec,
-    device: Device,
-    memory: TrainingMemory,
-    verdict: Verdict,
-    batch: int,
+    spec: ModelSpec, run: RunSpec, device: Device, memory: TrainingMemory, found: Fit
 ) -> str:
     sentences = [_dominating(memory)]
     if device.chips > 1:
-        sentences.append(_split(run, device, batch))
-    if verdict == "unknown":
+        sentences.append(_split(run, device, found.chip_batch))
+    if found.verdict == "unknown":
         sentences.append(f"The memory of {device.title} is not known.")
-    elif verdict == "does not fit":
-        sentences.append(_help(spec, run, device, memory))
-    elif verdict == "tight":
-        sentences.append("Little is left for what the libraries take beside the tensors.")
+    elif found.verdict == "does not fit":
+        sentences.append(_help(spec, run, device))
+        if found.sharded_verdict in ("fits", "tight") and found.sharded_bytes is not None:
+            sentences.append(_sharded(device, found.sharded_bytes, found.sharded_verdict))
+    elif found.verdict == "tight":
+        sentences.append(_why_tight(device, memory.peak_bytes))
     return " ".join(sentences)
 
 
@@ -158,29 +131,75 @@ def _dominating(memory: TrainingMemory) -> str:
 
 
 def _split(run: RunSpec, device: Device, batch: int) -> str:
-    start = f"Each of the {device.chips} chips holds a whole copy"
+    start = f"Data-parallel: a whole copy on each of {device.chips} chips"
     if run.batch_size % device.chips == 0:
-        return f"{start} and {batch:,} of the {run.batch_size:,} sequences."
+        return f"{start}, with {batch:,} of the {run.batch_size:,} sequences."
     return (
-        f"{start}; a batch of {run.batch_size:,} cannot be split evenly among them, so one chip "
-        "is counted with all of it."
+        f"{start}; {run.batch_size:,} sequences cannot be split evenly among them, so one is "
+        "counted with all."
     )
 
 
-def _help(spec: ModelSpec, run: RunSpec, device: Device, memory: TrainingMemory) -> str:
+def _sharded(device: Device, needed: int, verdict: Verdict) -> str:
+    fits = "fits" if verdict == "fits" else "just fits"
+    return f"Sharded among the {device.chips} chips: at most {binary_bytes(needed)} each, {fits}."
+
+
+def _why_tight(device: Device, needed: int) -> str:
+    free, worst = device.free_bytes, worst_bytes(needed, device)
+    if free is not None and needed + device.overhead_bytes > free:
+        return f"Only {binary_bytes(free)} are free now: other programs hold the rest."
+    if worst > min(free or worst, device.chip_memory_bytes or worst):
+        return f"Fragmentation may take it to {binary_bytes(worst)}, more than is free."
+    return "Little is left for what the libraries take beside the tensors."
+
+
+def _help(spec: ModelSpec, run: RunSpec, device: Device) -> str:
     """What would make it fit, mildest first."""
     batch = largest_batch(spec, run, device)
     if batch > 0:
         return f"A batch of {batch:,} fits."
-    states = memory.weights_bytes + memory.gradients_bytes + memory.optimizer_bytes
-    if states > _capacity(device):
+    lighter = run
+    for made, changes in _ladder(run):
+        lighter = run.replace(**changes)
+        batch = largest_batch(spec, lighter, device)
+        if batch:
+            return f"With {made} a batch of {batch:,} fits."
+    least = memory_of_batch(spec, lighter, 1)
+    states = least.weights_bytes + least.gradients_bytes + least.optimizer_bytes
+    if states > (room_bytes(device) or 0):
         return (
-            f"Weights, gradients and optimizer state alone take {binary_bytes(states)}: only a "
-            "smaller model helps."
+            f"Weights, gradients and optimizer state alone take {binary_bytes(states)} at least: "
+            "only a smaller model helps."
         )
-    lighter = run.replace(batch_size=device.chips)
-    if not run.gradient_checkpointing:
-        again = largest_batch(spec, lighter.replace(gradient_checkpointing=True), device)
-        if again:
-            return f"With gradient checkpointing a batch of {again:,} fits."
     return "Not even one sequence fits: a shorter context or a smaller vocabulary would help."
+
+
+@lru_cache(maxsize=256)
+def _ladder(run: RunSpec) -> tuple[tuple[str, dict[str, Value]], ...]:
+    """Changes of the run that hardly change what is learned, each rung with those below it.
+
+    With the words for all of them together. They are valid with every design.
+    """
+    mild = [
+        change
+        for change in possible_changes(ModelSpec(), run)
+        if change.run
+        and set(change.run) <= _MILD
+        and change.run.get("optimizer") not in _HARSH
+        and change.run.get("precision") != "bf16"
+    ]
+    # The optimizer that keeps least stands for all: they exclude each other.
+    optimizers = [change for change in mild if "optimizer" in change.run]
+    rungs: list[tuple[str, dict[str, Value]]] = []
+    words: list[str] = []
+    for change in mild:
+        if change not in optimizers[:-1]:
+            words.append(change.words[0].lower() + change.words[1:])
+            below = rungs[-1][1] if rungs else {}
+            rungs.append((_and(words), below | change.run))
+    return tuple(rungs)
+
+
+def _and(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -30,6 +30,11 @@ class Device:
         printed_memory: memory as the data sheet prints it, such as ``12 GB``.
         utilisation: part of the peak that training reaches: low, likely, high.
         utilisation_source: what these are based on.
+        overhead_bytes: what the process and the driver take of the memory beside all tensors.
+        free_bytes: what was free when the device was asked, other programs' memory left out; None
+            where that is not known (cards, which hold nothing while nobody uses them).
+        allocator_slack: part of a step's peak that the allocator may hold beyond it, at worst;
+        allocator_slack_bytes: but no more than so many bytes.
     """
 
     name: str
@@ -48,6 +53,10 @@ class Device:
     printed_memory: str = ""
     utilisation: tuple[float, float, float] | None = None
     utilisation_source: str = ""
+    overhead_bytes: int = 0
+    free_bytes: int | None = None
+    allocator_slack: float = 0.0
+    allocator_slack_bytes: int = 0
 
 
 @lru_cache(maxsize=1)

@@ -6,7 +6,7 @@ from PySide6.QtCore import QPoint, QRect, QRectF, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QPainter, QPainterPath, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QWidget
 
-from engine.cost.cache import WEIGHT_BITS
+from engine.cost.cache import WEIGHT_FORMATS
 from engine.cost.evaluation import Cost
 from engine.devices.card import Device
 from engine.run_spec import RunSpec
@@ -30,7 +30,7 @@ from trickster_gui.cost.what_if import WhatIf
 _SIZES = ("Training a token", "Whole run", "KV cache a token", "KV at full context", "Checkpoint")
 _BAR = 11
 _GAUGE = 6
-_FORMATS = tuple(WEIGHT_BITS)
+_FORMATS = WEIGHT_FORMATS
 
 
 class TokenRow(FigureRow):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.cost.cache import CACHE_FORMATS, kv_cache_bytes, kv_cache_bytes_per_token
 from engine.cost.evaluation import Cost
 from engine.cost.time import Estimate
 from engine.devices.card import Device
@@ -75,12 +76,18 @@ def size_figures(spec: ModelSpec, run: RunSpec, cost: Cost) -> dict[str, Figure]
             binary_bytes(cache),
             str(cache),
             f"{exact_count(cache)} bytes: keys and values of all layers in 16 bits, kept for "
-            "each token while the model writes.",
+            "each token while the model writes.\n"
+            f"In fp8 {exact_count(kv_cache_bytes_per_token(spec, 'fp8'))}, in 4 bits with a scale "
+            f"for every 32 numbers {exact_count(kv_cache_bytes_per_token(spec, '4-bit'))}.",
         ),
         "KV at full context": Figure(
             binary_bytes(full),
             str(full),
-            f"{exact_count(full)} bytes for one sequence of {spec.max_seq_len:,} tokens.",
+            f"{exact_count(full)} bytes for one sequence of {spec.max_seq_len:,} tokens.\n"
+            + ", ".join(
+                f"{name}: {binary_bytes(kv_cache_bytes(spec, spec.max_seq_len, 1, name))}"
+                for name in CACHE_FORMATS
+            ),
         ),
         "Checkpoint": Figure(
             binary_bytes(cost.checkpoint_bytes),
@@ -97,7 +104,10 @@ def inference_figure(cost: Cost, number_format: str) -> Figure:
         f"{name}: {binary_bytes(number)} ({exact_count(number)} bytes)"
         for name, number in cost.inference_bytes.items()
     ]
-    meaning = "Weights for using the model, without the KV cache. Click: the next format.\n"
+    meaning = (
+        "Weights for using the model, without the KV cache. Click: the next format.\nint8 and nf4 "
+        "keep scales, and leave embeddings, norms and the head in 16 bits.\n"
+    )
     return Figure(binary_bytes(size), str(size), meaning + "\n".join(lines))
 
 

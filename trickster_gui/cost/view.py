@@ -10,8 +10,9 @@ from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QWidget
 
 from engine.cost.calibration import Calibration
+from engine.cost.doubling import doublings
 from engine.cost.evaluation import Cost, chosen_device, evaluate
-from engine.cost.fit import largest_batch, largest_context
+from engine.cost.limits import largest_batch, largest_context
 from engine.cost.memory import TrainingMemory, memory_of_batch
 from engine.devices.card import Device
 from engine.parameter import SpecError, Value
@@ -23,7 +24,6 @@ from trickster_gui.cost.ink import Look, make_look
 from trickster_gui.cost.memory_panel import MemoryPanel
 from trickster_gui.cost.parameters_panel import ParametersPanel
 from trickster_gui.cost.problem_banner import ProblemBanner, fix_words
-from trickster_gui.cost.what_if import doublings
 from trickster_gui.document import Document
 from trickster_gui.theme import ThemeSource
 
@@ -221,7 +221,8 @@ class CostView(QWidget):
 
     def _compare(self) -> None:
         if self._shown is not None:
-            self.compute.what_if.show_doublings(doublings(*self._shown))
+            found = doublings(*self._shown, self.device, self._calibration)
+            self.compute.what_if.show_doublings(found)
 
     def _select(self, name: str) -> None:
         self.set_selected_device(name)

@@ -2,65 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from PySide6.QtCore import QPoint, QRect, QRectF, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QKeyEvent, QPainter, QPaintEvent, QShowEvent
 from PySide6.QtWidgets import QWidget
 
-from engine.cost.evaluation import evaluate
-from engine.parameter import Value
-from engine.run_spec import RunSpec, run_problems
-from engine.spec import ModelSpec, problems
+from engine.cost.doubling import COSTS, Doubling
 from trickster_gui.cost import ink
 from trickster_gui.cost.ink import Look, Part
 
-COSTS = ("Parameters", "FLOPs", "Memory")
+_NAMES = {"parameters": "Parameters", "flops": "FLOPs", "memory": "Memory", "time": "Time"}
 _IMPOSSIBLE = "beyond what can be built"
 _PADDING = 12
-
-
-@dataclass(frozen=True)
-class Doubling:
-    """One column: what is doubled, and how many times as much each cost is then; None: impossible.
-
-    FLOPs are those of one sequence, so that twice the context shows what attention costs.
-    """
-
-    name: str
-    ratios: tuple[float, float, float] | None
-
-
-def doublings(spec: ModelSpec, run: RunSpec) -> tuple[Doubling, ...]:
-    """Costs of three larger designs relative to this valid one.
-
-    Twice the width keeps the proportions: twice the feed-forward size, and twice the heads of the
-    same size.
-    """
-    wider: dict[str, Value] = {
-        "hidden_dim": 2 * spec.hidden_dim,
-        "mlp_dim": 2 * spec.mlp_dim,
-        "num_heads": 2 * spec.num_heads,
-        "num_kv_heads": 2 * spec.num_kv_heads,
-    }
-    length = run.sequence_length(spec)
-    longer = run.replace(seq_len=None if run.seq_len is None else 2 * length)
-    changes: Sequence[tuple[str, dict[str, Value], RunSpec]] = (
-        ("context", {"max_seq_len": 2 * spec.max_seq_len}, longer),
-        ("hidden", wider, run),
-        ("layers", {"num_layers": 2 * spec.num_layers}, run),
-    )
-    now = _costs(spec, run)
-    rows = []
-    for name, change, other_run in changes:
-        other = spec.replace(**change)
-        if problems(other) or run_problems(other_run, other):
-            rows.append(Doubling(name, None))
-            continue
-        then = _costs(other, other_run)
-        rows.append(Doubling(name, (then[0] / now[0], then[1] / now[1], then[2] / now[2])))
-    return tuple(rows)
 
 
 def ratio_text(ratio: float) -> str:
@@ -95,12 +47,12 @@ class WhatIf(Part):
 
     def needed_height(self) -> int:
         """Height of the table, in pixels."""
-        return 5 * (self.look.line + 2) + 4
+        return (2 + len(COSTS)) * (self.look.line + 2) + 4
 
     def needed_width(self) -> int:
         """Least width of the table, in pixels."""
         return (
-            ink.width_of(self.look.small, COSTS[0])
+            ink.width_of(self.look.small, _NAMES["parameters"])
             + 3 * ink.width_of(self.look.small, "context  ")
             + 12
         )
@@ -169,12 +121,12 @@ class WhatIf(Part):
         painter.setPen(look.colour("text"))
         ink.put(painter, QRect(area.left(), area.top(), area.width(), line), "Twice the …")
         painter.setFont(look.small)
-        names = ink.width_of(look.small, COSTS[0]) + 4
+        names = ink.width_of(look.small, _NAMES["parameters"]) + 4
         width = (area.width() - names) // max(1, len(self._doublings))
         top = area.top() + line
         painter.fillRect(QRectF(area.left(), top + line, area.width(), 1), look.colour("border"))
         painter.setPen(look.colour("muted"))
-        for number, name in enumerate(COSTS):
+        for number, name in enumerate(_NAMES.values()):
             y = top + line + 3 + number * line
             ink.put(painter, QRect(area.left(), y, area.width(), line), name)
         for number, doubling in enumerate(self._doublings):
@@ -186,20 +138,14 @@ class WhatIf(Part):
         painter.setPen(look.colour("muted"))
         ink.put(painter, cell, doubling.name, ink.RIGHT)
         painter.setPen(look.colour("text"))
-        for number in range(len(COSTS)):
+        ratios = doubling.ratios or {}
+        for number, cost in enumerate(COSTS):
             below = cell.translated(0, (number + 1) * cell.height() + 3)
-            text = "–" if doubling.ratios is None else ratio_text(doubling.ratios[number])
+            text = ratio_text(ratios[cost]) if cost in ratios else "–"
             ink.put(painter, below, text, ink.RIGHT)
-
-
-def _costs(spec: ModelSpec, run: RunSpec) -> tuple[int, int, int]:
-    cost = evaluate(spec, run, ())
-    sequence = cost.flops.training * cost.flops.seq_len
-    return cost.parameters.total, sequence, cost.memory.peak_bytes
 
 
 def _in_words(row: Doubling) -> str:
     if row.ratios is None:
         return _IMPOSSIBLE
-    pairs = zip(COSTS, row.ratios, strict=True)
-    return ", ".join(f"{cost} {ratio_text(ratio)}" for cost, ratio in pairs)
+    return ", ".join(f"{_NAMES[cost]} {ratio_text(ratio)}" for cost, ratio in row.ratios.items())

@@ -77,6 +77,41 @@ def test_cost_json_has_the_agreed_keys(capsys: pytest.CaptureFixture[str]) -> No
         assert {"device", "capacity_bytes", "verdict", "reason"} <= set(fit)
 
 
+def test_cost_says_what_lowers_the_peak_and_what_doubling_does(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    document = answer(capsys, "cost", "good-design", "--batch", "16")
+    best = document["remedies"][0]
+    assert best["changes"] == {"gradient_checkpointing": True}
+    assert best["peak_bytes"] == document["memory"]["peak_bytes"] - best["saved_bytes"]
+    with_it = answer(
+        capsys, "cost", "good-design", "--batch", "16", "--set", "gradient_checkpointing=on"
+    )
+    assert with_it["memory"]["peak_bytes"] == best["peak_bytes"]
+    twice = document["twice"]
+    assert twice["layers"]["parameters"] == (5_180_672 + 6 * 852_480) / 5_180_672
+    assert twice["context"]["parameters"] == 1
+    printed = text(capsys, "cost", "good-design", "--batch", "16")
+    for words in ("what lowers the peak", "Gradient checkpointing", "twice the", "other arithmetic",
+                  "data-parallel", "one chip", "nf4", "fp8"):  # fmt: skip
+        assert words in printed
+
+
+def test_cost_json_tells_caches_in_every_format_and_both_placements(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    document = answer(capsys, "cost", "llama-3-8b")
+    caches = document["kv_cache"]
+    assert caches["bf16"]["bytes_per_token"] == 131_072
+    assert caches["fp8"]["full_context_bytes"] == 65_536 * 8_192
+    assert caches["4-bit"]["bytes_per_token"] == 36_864
+    fits = {fit["device"]: fit for fit in document["fit"]}
+    assert fits["n150"]["placement"] == "one chip"
+    assert fits["n150"]["sharded_bytes"] is None
+    assert fits["galaxy"]["placement"] == "data-parallel"
+    assert fits["galaxy"]["sharded_verdict"] in ("fits", "tight", "does not fit")
+
+
 def test_cost_takes_the_runs_settings(capsys: pytest.CaptureFixture[str]) -> None:
     def peak(*more: str) -> int:
         return int(answer(capsys, "cost", "good-design", *more)["memory"]["peak_bytes"])

@@ -7,8 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.cost.evaluation import evaluate
-from engine.cost.fit import TIGHT_FRACTION, chip_batch, fit, largest_batch, largest_context
+from engine.cost.fit import TIGHT_FRACTION, fit
+from engine.cost.limits import (
+    chip_batch,
+    largest_batch,
+    largest_context,
+    room_bytes,
+    worst_bytes,
+)
 from engine.cost.memory import memory_of_batch, training_memory
+from engine.cost.parameters import count
+from engine.cost.sharding import sharded_bytes
 from engine.devices.card import Device, load_cards
 from engine.presets import preset
 from engine.run_spec import RunSpec
@@ -52,10 +61,76 @@ def test_the_verdict_turns_at_the_last_byte() -> None:
     assert fit(NANO, RUN, a_card(roomy - 4)).verdict == "tight"
 
 
+def a_host(memory: int, **changes: object) -> Device:
+    return replace(a_card(memory), name="cpu", kind="cpu", **changes)  # type: ignore[arg-type]
+
+
 def test_a_host_keeps_room_for_the_process_itself() -> None:
     needed = training_memory(NANO, RUN).peak_bytes
-    roomy = replace(a_card(needed + (300 << 20)), kind="cpu")
-    assert fit(NANO, RUN, roomy).verdict == "tight"
+    overhead = 300 << 20
+    full = fit(NANO, RUN, a_host(needed + overhead - 1, overhead_bytes=overhead))
+    assert (full.verdict, full.margin_bytes, full.overhead_bytes) == ("does not fit", -1, overhead)
+    assert fit(NANO, RUN, a_host(needed + overhead, overhead_bytes=overhead)).verdict == "tight"
+
+
+def test_what_other_programs_hold_makes_it_tight() -> None:
+    needed = training_memory(NANO, RUN).peak_bytes
+    busy = a_host(10 * needed, free_bytes=needed - 1)
+    verdict = fit(NANO, RUN, busy)
+    assert verdict.verdict == "tight"
+    assert "are free now: other programs hold the rest" in verdict.reason
+    assert fit(NANO, RUN, a_host(10 * needed, free_bytes=needed)).verdict == "fits"
+
+
+def test_what_the_allocator_may_lose_makes_it_tight() -> None:
+    """Up to half as much again, but never more than a bound."""
+    needed = training_memory(NANO, RUN).peak_bytes
+    slack = {"allocator_slack": 0.5, "allocator_slack_bytes": 1 << 40}
+    lossy = a_host(int(1.4 * needed), **slack)
+    verdict = fit(NANO, RUN, lossy)
+    assert verdict.verdict == "tight"
+    assert "Fragmentation may take it to" in verdict.reason
+    assert fit(NANO, RUN, a_host(int(1.51 * needed), **slack)).verdict == "fits"
+    assert fit(NANO, RUN, replace(lossy, allocator_slack_bytes=1 << 20)).verdict == "fits"
+
+
+@given(st.integers(1, 1 << 40), st.integers(0, 1 << 33), st.floats(0, 1), st.integers(0, 1 << 33))
+def test_what_surely_fits_fits_at_its_worst(
+    memory: int, overhead: int, slack: float, most: int
+) -> None:
+    host = a_host(
+        memory, overhead_bytes=overhead, allocator_slack=slack, allocator_slack_bytes=most
+    )
+    room = room_bytes(host)
+    assert room is not None
+    if room:
+        assert worst_bytes(room, host) <= memory
+        assert worst_bytes(room + 2, host) > memory - 2
+
+
+def test_sharding_divides_what_does_not_grow_with_the_batch() -> None:
+    """Llama-3-8B with AdamW fits no single chip of a Galaxy, but one thirty-second does."""
+    spec, run = preset("llama-3-8b").model, RunSpec(batch_size=32, seq_len=512, precision="bf16")
+    galaxy = fit(spec, run, CARDS["galaxy"])
+    assert (galaxy.placement, galaxy.chip_batch) == ("data-parallel", 1)
+    assert galaxy.verdict == "does not fit"
+    assert galaxy.sharded_verdict == "fits"
+    assert galaxy.sharded_bytes is not None
+    assert count(spec).total * 14 // 32 < galaxy.sharded_bytes < CARDS["galaxy"].chip_memory_bytes
+    assert "Sharded among the 32 chips: at most" in galaxy.reason
+    alone = fit(spec, run, CARDS["n150"])
+    assert (alone.placement, alone.sharded_bytes, alone.sharded_verdict) == ("one chip", None, None)
+
+
+@given(st.data(), st.integers(2, 32))
+def test_sharding_never_promises_less_than_a_fair_share(data: st.DataObject, chips: int) -> None:
+    spec = data.draw(model_specs())
+    run = data.draw(run_specs(spec))
+    whole = memory_of_batch(spec, run, 2)
+    states = whole.weights_bytes + whole.optimizer_bytes
+    sharded = sharded_bytes(spec, run, chips, 2)
+    assert states // chips < sharded
+    assert sharded_bytes(spec, run, chips, 3) >= sharded
 
 
 def test_unknown_memory_is_said_to_be_unknown() -> None:
@@ -96,6 +171,9 @@ def test_checkpointing_is_offered_where_no_batch_fits_without() -> None:
     one = training_memory(NANO, RUN.replace(batch_size=1)).peak_bytes
     verdict = fit(NANO, RUN, a_card(one - 1))
     assert "With gradient checkpointing a batch of" in verdict.reason
+    states = 16 * count(NANO).total
+    less = fit(NANO, RUN, a_card(states + (20 << 20)))
+    assert "With gradient checkpointing" in less.reason
 
 
 def test_a_shorter_context_is_offered_where_one_sequence_is_too_much() -> None:

@@ -8,7 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
-from engine.cost.flops import flops_per_token, matmul_parameters, recomputed_flops_per_token
+from engine.cost.flops import (
+    flops_per_token,
+    matmul_parameters,
+    recomputed_flops_per_token,
+    update_flops,
+)
 from engine.presets import preset
 from engine.spec import ModelSpec
 from tests.engine.strategies import model_specs
@@ -51,6 +56,31 @@ def test_tinyllama_costs_160_times_nano_trickster() -> None:
         / flops_per_token(NANO, 512).training
     )
     assert ratio == pytest.approx(160, rel=0.03)
+
+
+def test_what_is_no_product_of_matrices_is_told_apart() -> None:
+    """RMSNorm 4 a number, SiLU and gate 5, softmax 6 a score, rotation 3, two residual sums."""
+    d, m, heads, h, s = 256, 768, 8, 32, 512
+    block = 2 * 4 * d + 5 * m + 2 * d + 6 * heads * s + 3 * 16 * h
+    forward = 6 * block + 4 * d + 5 * 256
+    flops = flops_per_token(NANO, s)
+    assert flops.other == 3 * forward
+    assert sum(flops.parts.values()) == flops.training  # not in what everybody calls FLOPs
+    assert 0.01 < flops.other / flops.training < 0.03
+
+
+@given(model_specs(large=True), st.integers(1, 10_000))
+def test_other_arithmetic_grows_with_every_option_that_adds_some(
+    spec: ModelSpec, seq_len: int
+) -> None:
+    plain = spec.replace(qkv_bias=False, mlp_bias=False, head_bias=False, dropout=0.0)
+    more = spec.replace(qkv_bias=True, mlp_bias=True, head_bias=True, dropout=0.1)
+    assert 0 < flops_per_token(plain, seq_len).other < flops_per_token(more, seq_len).other
+
+
+def test_the_update_of_the_weights_is_small_beside_a_batch() -> None:
+    step = flops_per_token(NANO, 512).training * 16 * 512
+    assert update_flops(5_180_672) == 18 * 5_180_672 < step / 1_000
 
 
 def test_it_says_what_causal_means() -> None:

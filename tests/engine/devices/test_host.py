@@ -15,6 +15,7 @@ from engine.devices.host import (
     cpu_device,
     cpu_name,
     cuda_devices,
+    free_memory_bytes,
     gpu_problem,
     host_devices,
     mps_devices,
@@ -54,7 +55,7 @@ def test_the_processor_comes_first_with_its_memory() -> None:
 
 def test_a_containers_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "memory.max").write_text("1073741824\n")
-    monkeypatch.setattr(host, "cgroup_limit_bytes", lambda: cgroup_limit_bytes(tmp_path))
+    monkeypatch.setattr(host, "cgroup_limit_bytes", lambda _=None: cgroup_limit_bytes(tmp_path))
     device = cpu_device()
     assert device.memory_bytes == 1 << 30
     assert "limit" in device.source
@@ -78,6 +79,27 @@ def test_cgroup_limits(tmp_path: Path, file: str, text: str, limit: int | None) 
     assert cgroup_limit_bytes(tmp_path) == limit
 
 
+def test_free_memory_is_what_the_container_leaves(tmp_path: Path) -> None:
+    """Limit less what is held; file caches can be dropped."""
+    available = psutil.virtual_memory().available
+    assert free_memory_bytes(tmp_path) == pytest.approx(available, rel=0.2)
+    (tmp_path / "memory.max").write_text("1000000\n")
+    assert free_memory_bytes(tmp_path) == 1_000_000
+    (tmp_path / "memory.current").write_text("700000\n")
+    (tmp_path / "memory.stat").write_text("anon 5\ninactive_file 200000\n")
+    assert free_memory_bytes(tmp_path) == 500_000
+    (tmp_path / "memory.current").write_text("7000000\n")
+    assert free_memory_bytes(tmp_path) == 0
+
+
+def test_the_processor_tells_what_is_free_and_what_the_worker_itself_takes() -> None:
+    device = cpu_device()
+    assert device.free_bytes is not None
+    assert device.memory_bytes is not None
+    assert 0 <= device.free_bytes <= device.memory_bytes
+    assert device.overhead_bytes == 320 << 20
+
+
 def test_the_processors_name(tmp_path: Path) -> None:
     file = tmp_path / "cpuinfo"
     file.write_text("processor : 0\nmodel name\t: A  CPU   @ 3 GHz\n")
@@ -87,11 +109,15 @@ def test_the_processors_name(tmp_path: Path) -> None:
 
 
 def test_nvidia_gpus_as_listed(fake_nvidia_smi) -> None:  # type: ignore[no-untyped-def]
-    fake_nvidia_smi("echo '0, NVIDIA H100 80GB HBM3, 81559'; echo '1, NVIDIA, Odd, [N/A]'")
+    fake_nvidia_smi(
+        "echo '0, NVIDIA H100 80GB HBM3, 81559, 80994'; echo '1, NVIDIA, Odd, [N/A], [N/A]'"
+    )
     first, second = cuda_devices()
     assert (first.name, first.title) == ("cuda:0", "NVIDIA H100 80GB HBM3")
     assert first.memory_bytes == 81_559 << 20
-    assert (second.title, second.memory_bytes) == ("NVIDIA, Odd", None)
+    assert first.free_bytes == 80_994 << 20
+    assert 0 < first.overhead_bytes <= 1 << 30
+    assert (second.title, second.memory_bytes, second.free_bytes) == ("NVIDIA, Odd", None, None)
     assert resolve_device("cuda").name == "cuda:0"
     assert resolve_device("auto").name == "cuda:0"
     assert gpu_problem() == ""

@@ -41,7 +41,7 @@ def test_exact_numbers_are_there_to_copy() -> None:
 
 def test_weights_in_every_number_format() -> None:
     assert inference_figure(COST, "bf16").exact == str(2 * 5_180_672)
-    assert inference_figure(COST, "4-bit").exact == str(5_180_672 // 2)
+    assert inference_figure(COST, "nf4").exact == str(COST.inference_bytes["nf4"])
 
 
 def test_tokens_beside_the_compute_optimal_ones() -> None:

@@ -333,7 +333,7 @@ def test_number_formats_for_use(qtbot: QtBot, view: CostView) -> None:
     row = view.compute.inference
     assert (row.name, row.value) == ("To use it, in bf16", "9.88 MiB")
     qtbot.mouseClick(row, LEFT)
-    assert (row.name, row.value) == ("To use it, in int8", "4.94 MiB")
+    assert (row.name, row.value) == ("To use it, in int8", "5.07 MiB")
 
 
 def test_the_theme_repaints_everything(view: CostView, themes: ThemeSource) -> None:
