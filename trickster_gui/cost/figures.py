@@ -10,7 +10,7 @@ from engine.cost.time import Estimate
 from engine.devices.card import Device
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
-from engine.words import binary_bytes, exact_count, short_count, short_flops
+from engine.words import binary_bytes, exact_count, percent, short_count, short_flops
 
 PART_NAMES = {
     "projections": "Projections",
@@ -65,7 +65,8 @@ def size_figures(spec: ModelSpec, run: RunSpec, cost: Cost) -> dict[str, Figure]
             str(flops.training),
             f"{exact_count(flops.training)} FLOPs a token forward and back, "
             f"{exact_count(flops.forward)} forward, in sequences of "
-            f"{flops.seq_len:,} tokens.",
+            f"{flops.seq_len:,} tokens.\nNorms, softmax, activations and sums take about "
+            f"{exact_count(flops.other)} more ({percent(flops.other / flops.training)}).",
         ),
         "Whole run": Figure(
             short_flops(cost.run_flops),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from PySide6.QtCore import QRect, QRectF, Qt, Signal
+from PySide6.QtCore import QPoint, QRect, QRectF, Qt, Signal
 from PySide6.QtGui import (
     QFont,
     QFontMetrics,
@@ -20,8 +20,9 @@ from PySide6.QtWidgets import QWidget
 
 from engine.cost.fit import Fit
 from engine.cost.memory import KINDS, TrainingMemory
+from engine.cost.remedies import Remedy
 from engine.devices.card import Device
-from engine.words import binary_bytes, exact_count
+from engine.words import binary_bytes, exact_count, percent
 from trickster_gui.cost import ink
 from trickster_gui.cost.ink import Look, Part
 from trickster_gui.cost.memory_rows import (
@@ -31,6 +32,7 @@ from trickster_gui.cost.memory_rows import (
     compact_bytes,
     fill_kinds,
 )
+from trickster_gui.cost.remedy_list import RemedyList
 from trickster_gui.cost.rows import FlatButton, RowGroup
 
 _BAR = 11
@@ -44,6 +46,7 @@ class MemoryPanel(Part):
     device_selected = Signal(str)
     batch_wanted = Signal()
     context_wanted = Signal()
+    change_wanted = Signal(object)
 
     def __init__(self, look: Look, parent: QWidget | None = None) -> None:
         super().__init__(look, parent)
@@ -67,7 +70,13 @@ class MemoryPanel(Part):
         )
         self.batch.clicked.connect(self.batch_wanted)
         self.context.clicked.connect(self.context_wanted)
+        self.lighten = FlatButton(look, self, quiet=True)
+        self.lighten.explain("What would lower the peak, by how much, and what each costs instead.")
+        self.lighten.clicked.connect(self._open_remedies)
+        self.remedies = RemedyList(look, self)
+        self.remedies.chosen.connect(self.change_wanted)
         self.show_limits(None, None)
+        self.show_remedies((), 1)
         self.setAccessibleName("Training memory")
 
     @property
@@ -128,6 +137,27 @@ class MemoryPanel(Part):
         self._say(self.batch, "Largest batch", batch, waiting)
         self._say(self.context, "Largest context", context, waiting)
 
+    def show_remedies(
+        self, remedies: Sequence[Remedy], now_bytes: int, waiting: bool = False
+    ) -> None:
+        """Say what would lower the peak of ``now_bytes`` most; waiting: being worked out."""
+        if waiting:
+            self.remedies.hide()
+            self.lighten.setEnabled(False)
+            return
+        best = remedies[0].saved_bytes / now_bytes if remedies else 0.0
+        text = f"Lower it: \N{MINUS SIGN}{percent(best)}" if remedies else ""
+        self.lighten.setText(text)
+        self.lighten.setAccessibleName(f"Lower the peak: up to {percent(best)} less")
+        self.lighten.setEnabled(bool(remedies))
+        self.lighten.setVisible(bool(remedies))
+        self.remedies.show_remedies(remedies, now_bytes)
+
+    def _open_remedies(self) -> None:
+        over = self.parentWidget() or self
+        corner = self.lighten.mapTo(over, self.lighten.rect().bottomRight())
+        self.remedies.pop_up(over, corner + QPoint(0, 4))
+
     @property
     def reason_text(self) -> str:
         """What the reserved lines say: about the device pointed at, else about the chosen one.
@@ -162,8 +192,8 @@ class MemoryPanel(Part):
     def set_look(self, look: Look) -> None:
         for row in self.rows:
             row.set_look(look)
-        self.batch.set_look(look)
-        self.context.set_look(look)
+        for part in (self.batch, self.context, self.lighten, self.remedies):
+            part.set_look(look)
         super().set_look(look)
 
     def place(self) -> None:
@@ -177,6 +207,18 @@ class MemoryPanel(Part):
         width = (self.width() - 8) // 2
         for index, widget in enumerate((self.batch, self.context)):
             widget.setGeometry(index * (width + 8), y + lines + 4, width, button)
+        self.lighten.setGeometry(self._place_of_lighten())
+
+    def _place_of_lighten(self) -> QRect:
+        """The empty cell at the end of a legend of two lines, else beside the title."""
+        line = self.look.line
+        width = ink.width_of(self.look.small, "Lower it: \N{MINUS SIGN}99.9 %") + 6
+        if self._legend_lines() > 1:
+            cells = self._legend_cells(line + 8 + _BAR + 5)
+            above = cells[_LEGEND_COLUMNS - 1]
+            return QRect(above.left() + 11, cells[-1].top() - 1, width, line + 2)
+        left = ink.width_of(self.look.bold, "Training memory") + 14
+        return QRect(left, 1, width, line + 2)
 
     def _rows_top(self) -> int:
         line = self.look.line

@@ -122,9 +122,12 @@ class DeviceRow(Row):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
         painter.fillRect(inside, look.colour("raised"))
         if fit.capacity_bytes:
-            full = inside.width() * fit.needed_bytes / fit.capacity_bytes
-            fill_kinds(painter, inside, max(full, 1.5), memory.at_peak, look, track.right())
-            if full > inside.width() + OVERFLOW:
+            scale = inside.width() / fit.capacity_bytes
+            self._paint_taken(painter, inside, scale)
+            full = scale * fit.needed_bytes
+            beside = inside.adjusted(scale * fit.overhead_bytes, 0, 0, 0)
+            fill_kinds(painter, beside, max(full, 1.5), memory.at_peak, look, track.right())
+            if beside.left() + full > inside.right() + OVERFLOW:
                 _zigzag(painter, track, line + OVERFLOW / 2, look)
         else:
             painter.fillRect(inside, QColor(look.theme.grid))
@@ -132,6 +135,18 @@ class DeviceRow(Row):
         painter.setPen(QPen(look.colour("text" if fit.capacity_bytes else "faint"), 1))
         x = round(line)
         painter.drawLine(x, int(track.top()) - 2, x, int(track.bottom()) + 1)
+
+    def _paint_taken(self, painter: QPainter, inside: QRectF, scale: float) -> None:
+        """What the process itself takes on the left, what other programs hold on the right."""
+        device, look = self.device, self.look
+        own = QRectF(inside)
+        own.setWidth(scale * device.overhead_bytes)
+        painter.fillRect(own, look.colour("faint"))
+        if device.free_bytes is not None and device.chip_memory_bytes is not None:
+            others = QRectF(inside)
+            others.setLeft(inside.right() - scale * (device.chip_memory_bytes - device.free_bytes))
+            ink.fill_hatched(painter, others, look.colour("faint"))
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
 
     def _paint_verdict(self, painter: QPainter, columns: Columns, verdict: str) -> None:
         look = self.look
@@ -278,6 +293,13 @@ def source_text(device: Device) -> str:
         for name, rate in device.tflops.items()
     )
     lines = [device.title, f"Memory: {memory}"]
+    if device.overhead_bytes:
+        own = binary_bytes(device.overhead_bytes)
+        lines.append(f"The process itself takes about {own} (grey, left)")
+    if device.free_bytes is not None:
+        lines.append(
+            f"Free when asked: {binary_bytes(device.free_bytes)} (hatched: other programs)"
+        )
     if device.kind == "card":
         lines += [f"Bandwidth: {bandwidth}", f"TFLOPS: {rates or 'not published'}"]
     lines.append(f"Source: {device.source or 'unknown'}")

@@ -14,6 +14,7 @@ from engine.cost.doubling import doublings
 from engine.cost.evaluation import Cost, chosen_device, evaluate
 from engine.cost.limits import largest_batch, largest_context
 from engine.cost.memory import TrainingMemory, memory_of_batch
+from engine.cost.remedies import Change, remedies
 from engine.devices.card import Device
 from engine.parameter import SpecError, Value
 from engine.run_spec import RunSpec, run_parameters
@@ -159,14 +160,15 @@ class CostView(QWidget):
         self.memory.device_selected.connect(self._select)
         self.memory.batch_wanted.connect(self._take_largest_batch)
         self.memory.context_wanted.connect(self._take_largest_context)
+        self.memory.change_wanted.connect(self._change)
         self.compute.what_if_shown.connect(self._compare)
         self.banner.fix_wanted.connect(self._repair)
 
     def _order_tabs(self) -> None:
         """From left to right and down, though the devices' rows were made last."""
         stops: list[QWidget] = [
-            *self.parameters.rows, self.parameters.back, *self.memory.rows, self.memory.batch,
-            self.memory.context, *self.compute.stops(), self.banner.button,
+            *self.parameters.rows, self.parameters.back, self.memory.lighten, *self.memory.rows,
+            self.memory.batch, self.memory.context, *self.compute.stops(), self.banner.button,
         ]  # fmt: skip
         for before, after in pairwise(stops):
             QWidget.setTabOrder(before, after)
@@ -192,6 +194,7 @@ class CostView(QWidget):
         self.memory.show_memory(cost.memory, self._chip_memories(spec, run, cost), cost.fits)
         self.compute.show_cost(spec, run, cost, device, self._measuring)
         self.memory.show_limits(*self._limits, waiting=True)
+        self.memory.show_remedies((), 1, waiting=True)
         self._calm.start()
         if self._problem is None:
             self.cost_changed.emit(cost)
@@ -216,8 +219,32 @@ class CostView(QWidget):
             batch, context = largest_batch(spec, run, device), largest_context(spec, run, device)
             self._limits = (batch or None, context or None)
         self.memory.show_limits(*self._limits)
+        self._find_remedies()
         if self.compute.what_if.isVisible():
             self._compare()
+
+    def _find_remedies(self) -> None:
+        """For the chosen device's chip, with its part of the batch."""
+        if self._shown is None or self._cost is None:
+            return
+        spec, run = self._shown
+        fit = next((f for f in self._cost.fits if f.device == self.memory.selected), None)
+        if fit is None:
+            found, now = remedies(spec, run), self._cost.memory.peak_bytes
+        else:
+            on_chip = run.replace(device=fit.device, batch_size=fit.chip_batch)
+            found, now = remedies(spec, on_chip), fit.needed_bytes
+        self.memory.show_remedies(found, now)
+
+    def _change(self, change: Change) -> None:
+        """Make a change that was worked out for one chip: the batch is that of all of them."""
+        of_run = dict(change.run)
+        if "batch_size" in of_run:
+            batch, more = self._document.run.batch_size, self._document.run.accumulation_steps
+            of_run["batch_size"] = max(1, batch // 2)
+            if "accumulation_steps" in of_run:
+                of_run["accumulation_steps"] = 2 * more
+        self._document.edit(change.model, of_run, text=change.words)
 
     def _compare(self) -> None:
         if self._shown is not None:

@@ -400,16 +400,17 @@ def test_tab_goes_from_left_to_right(qtbot: QtBot, make_view: MakeView) -> None:
     view = make_view(device="n150")
     view.parameters.rows[0].setFocus()
     reached = []
-    for _ in range(5):
+    for _ in range(6):
         widget = QApplication.focusWidget()
         assert widget is not None
         reached.append(widget.accessibleName() or widget.text())
         qtbot.keyClick(widget, Qt.Key.Key_Tab)
     assert reached[0].startswith("Embedding")
-    assert reached[1].startswith("Wormhole n150, chosen")
-    assert reached[2].startswith("Largest batch")
-    assert reached[3].startswith("Largest context")
-    assert reached[4].startswith("Projections")
+    assert reached[1].startswith("Lower the peak")
+    assert reached[2].startswith("Wormhole n150, chosen")
+    assert reached[3].startswith("Largest batch")
+    assert reached[4].startswith("Largest context")
+    assert reached[5].startswith("Projections")
 
 
 def test_a_device_of_unknown_memory(qtbot: QtBot, view: CostView) -> None:
