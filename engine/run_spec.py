@@ -98,8 +98,11 @@ class RunSpec:
         "adamw",
         Parameter("Optimizer", LEARNING, "choice",
                   "The rule that turns gradients into updates. AdamW keeps two numbers for every "
-                  "parameter, momentum one, plain SGD none.",
-                  choices={"adamw": "AdamW", "sgd-momentum": "SGD with momentum", "sgd": "SGD"}),
+                  "parameter, in 8 bits with a quarter of the memory; Adafactor one for each row "
+                  "and column of a matrix, momentum one, plain SGD none.",
+                  choices={"adamw": "AdamW", "adamw-8bit": "AdamW in 8 bits",
+                           "adafactor": "Adafactor", "sgd-momentum": "SGD with momentum",
+                           "sgd": "SGD"}),
     )  # fmt: skip
     beta1: float = declared(
         0.9,

@@ -43,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", metavar="N", help="sequences worked on at once")
     parser.add_argument("--seq", metavar="N", help="tokens in each sequence")
     parser.add_argument("--precision", metavar="P", help="fp32, bf16-mixed or bf16")
-    parser.add_argument("--optimizer", metavar="O", help="adamw, sgd-momentum or sgd")
+    parser.add_argument(
+        "--optimizer", metavar="O", help="adamw, adamw-8bit, adafactor, sgd-momentum or sgd"
+    )
     parser.add_argument("--accumulation", metavar="N", help="batches added up before an update")
     parser.add_argument("--steps", metavar="N", help="updates of the weights")
     parser.add_argument("--device", metavar="NAME", help="only this device or card")

@@ -10,6 +10,7 @@ from engine.cost.calibration import Calibration
 from engine.cost.fit import Fit, fit
 from engine.cost.flops import Flops, flops_per_token
 from engine.cost.memory import TrainingMemory, training_memory
+from engine.cost.optimizer_memory import state_bytes
 from engine.cost.parameters import ParameterCount, count
 from engine.cost.time import Estimate, compute_optimal_tokens, predicted_step
 from engine.devices.card import Device
@@ -35,7 +36,7 @@ class Cost:
         optimal_tokens: tokens that would make the best of this size: 20 a parameter.
         run_flops: training FLOPs of the whole run.
         inference_bytes: bytes of the weights by number format, for using the model.
-        checkpoint_bytes: size of a checkpoint's weights and optimizer state on disk.
+        checkpoint_bytes: size of a checkpoint's weights (always fp32) and optimizer state on disk.
     """
 
     parameters: ParameterCount
@@ -81,7 +82,7 @@ def evaluate(
         optimal_tokens=compute_optimal_tokens(parameters.total),
         run_flops=flops.training * run_tokens,
         inference_bytes={name: weight_bytes(spec, name) for name in WEIGHT_FORMATS},
-        checkpoint_bytes=memory.weights_bytes + memory.optimizer_bytes,
+        checkpoint_bytes=4 * parameters.total + state_bytes(run.optimizer, parameters.weights),
     )
 
 

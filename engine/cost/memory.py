@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from engine.cost.optimizer_memory import state_bytes, table_bytes, update_bytes
 from engine.cost.parameters import count
 from engine.cost.step_tape import END_OF_FORWARD, Moment, StepTape
 from engine.families.weight import Weight
@@ -18,7 +19,7 @@ from engine.spec import ModelSpec
 
 KINDS = ("weights", "gradients", "optimizer", "activations", "logits")
 _NOTHING = (0, 0, 0, 0, 0)
-_OPTIMIZER_NUMBERS = {"adamw": 2, "sgd-momentum": 1, "sgd": 0}
+_UPDATE = "update of the weights"
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class TrainingMemory:
         weights_bytes: parameters (in pure bf16 with their fp32 master copy).
         gradients_bytes: one gradient of every parameter, as they stand after backward; what
             their making takes for a moment counts in the phases.
-        optimizer_bytes: the optimizer's state.
+        optimizer_bytes: the optimizer's state; what its update takes for a moment counts in
+            the phases.
         activations_bytes: what the blocks save for the backward pass, at the end of forward.
         logits_bytes: scores of every token, with the copies that the loss makes, at their most.
         peak_bytes: the fullest moment.
@@ -98,7 +100,7 @@ def _memory(
     return TrainingMemory(
         weights_bytes=peak.kinds["weights"],
         gradients_bytes=count(spec).total * (2 if precision == "bf16" else 4),
-        optimizer_bytes=peak.kinds["optimizer"],
+        optimizer_bytes=forward.kinds["optimizer"],
         activations_bytes=forward.kinds["activations"],
         logits_bytes=max(phase.kinds["logits"] for phase in phases),
         peak_bytes=peak.bytes,
@@ -155,7 +157,7 @@ def _lines(
     counted = count(spec)
     pure = precision == "bf16"  # 16-bit weights and gradients, and an fp32 copy of the weights
     weights = counted.total * (6 if pure else 4)
-    state = counted.total * 4 * _OPTIMIZER_NUMBERS[optimizer]
+    state = state_bytes(optimizer, counted.weights) + table_bytes(optimizer, counted.weights)
     moments = StepTape(spec, seq_len, precision, again, held, in_fp32).record()
     lines = [
         PhaseLine(
@@ -166,7 +168,9 @@ def _lines(
         for moment in _fullest(moments)
     ]
     gradients = _fullest_gradients(counted.weights) if pure else 4 * counted.total
-    lines.append(PhaseLine("update of the weights", (weights, gradients, state, 0, 0), _NOTHING))
+    lines.append(PhaseLine(_UPDATE, (weights, gradients, state, 0, 0), _NOTHING))
+    updating = state + update_bytes(optimizer, counted.weights)
+    lines.append(PhaseLine(_UPDATE, (weights, 4 * counted.total, updating, 0, 0), _NOTHING))
     return tuple(lines)
 
 

@@ -2,7 +2,7 @@
 
 checkpoints/step-000500/
     model.safetensors       fp32 weights by their published names
-    optimizer.safetensors   optimizer state, "exp_avg/<weight>" and so on
+    optimizer.safetensors   optimizer state, "exp_avg/<weight>" and so on (fp32 or 8-bit codes)
     state.json              engine.training.progress, schedule, versions
 
 A checkpoint is written into a folder of another name, brought to the disk and then renamed.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -104,9 +104,9 @@ def _write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
 def optimizer_tensors(learner: Learner) -> dict[str, torch.Tensor]:
     """The optimizer's state by "<kind>/<weight>"; plain SGD has none."""
     return {
-        f"{kind}/{name}": learner.optimizer.state[weight][kind]
+        f"{kind}/{name}": tensor
         for name, weight in learner.masters.weights.items()
-        for kind in learner.optimizer.kinds
+        for kind, tensor in learner.optimizer.state[weight].items()
     }
 
 
@@ -131,7 +131,9 @@ def load_checkpoint(folder: Path, learner: Learner) -> Progress:
     weights = read_tensors(folder / MODEL_FILE, shapes)
     state = optimizer_tensors(learner)
     saved = read_tensors(
-        folder / OPTIMIZER_FILE, {key: tensor.shape for key, tensor in state.items()}
+        folder / OPTIMIZER_FILE,
+        {key: tensor.shape for key, tensor in state.items()},
+        bytes_={key for key, tensor in state.items() if tensor.dtype == torch.uint8},
     )
     with torch.no_grad():
         for name, weight in learner.masters.weights.items():
@@ -153,14 +155,17 @@ def load_weights(folder: Path, model: nn.Module) -> None:
             parameter.copy_(weights[name])
 
 
-def read_tensors(path: Path, shapes: Mapping[str, torch.Size]) -> dict[str, torch.Tensor]:
-    """Read an fp32 safetensors file that must hold exactly ``shapes``; raise CheckpointError.
+def read_tensors(
+    path: Path, shapes: Mapping[str, torch.Size], *, bytes_: Collection[str] = ()
+) -> dict[str, torch.Tensor]:
+    """Read a safetensors file that must hold exactly ``shapes``; raise CheckpointError.
 
-    Names, shapes and types are compared with the file's header before any of its data is read.
+    All are fp32 but those named in ``bytes_``, which are uint8. Names, shapes and types are
+    compared with the file's header before any of its data is read.
     """
     try:
         with safetensors.safe_open(path, "pt", device="cpu") as file:
-            _check_header(path, file, shapes)
+            _check_header(path, file, shapes, bytes_)
             tensors = {name: file.get_tensor(name) for name in shapes}
     except (OSError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"cannot read {path}: {error}") from error
@@ -170,7 +175,9 @@ def read_tensors(path: Path, shapes: Mapping[str, torch.Size]) -> dict[str, torc
     return tensors
 
 
-def _check_header(path: Path, file: Any, shapes: Mapping[str, torch.Size]) -> None:
+def _check_header(
+    path: Path, file: Any, shapes: Mapping[str, torch.Size], bytes_: Collection[str]
+) -> None:
     names = set(file.keys())
     missing, strange = sorted(set(shapes) - names), sorted(names - set(shapes))
     if missing:
@@ -183,8 +190,9 @@ def _check_header(path: Path, file: Any, shapes: Mapping[str, torch.Size]) -> No
             raise CheckpointError(
                 f"{path}: {name} has shape {tuple(part.get_shape())}, this model {tuple(shape)}"
             )
-        if part.get_dtype() != "F32":
-            raise CheckpointError(f"{path}: {name} is {part.get_dtype()}, not fp32")
+        code, word = ("U8", "uint8") if name in bytes_ else ("F32", "fp32")
+        if part.get_dtype() != code:
+            raise CheckpointError(f"{path}: {name} is {part.get_dtype()}, not {word}")
 
 
 def clear_leftovers(directory: RunDirectory) -> None:

@@ -166,6 +166,7 @@ class Trainer:
         yield from learner.masters.weights.values()
         for state in learner.optimizer.state.values():
             yield from state.values()
+        yield from learner.optimizer.tables
 
     def _log(self, reading: Reading) -> None:
         _check_finite(reading.step, reading.loss, reading.grad_norm)

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 
 import torch
 
-from engine.run_spec import RunSpec
-
 # Devices with one fused kernel for AdamW over all weights.
 _FUSED_DEVICES = ("cpu", "cuda")
 EPSILON = 1e-8
@@ -46,20 +44,24 @@ def decay_groups(parameters: Iterable[torch.Tensor], weight_decay: float) -> tup
 class Optimizer(ABC):
     """Updates fp32 weights from their ``grad``, which it may overwrite.
 
-    ``state`` holds what it remembers of each weight, by kind: tensors of the weight's shape.
-    ``steps`` counts the updates so far.
+    ``state`` holds what it remembers of each weight, by kind; all of it goes into checkpoints.
+    ``tables`` are constants that it keeps on the device beside that. ``steps`` counts the
+    updates so far.
     """
 
     kinds: tuple[str, ...] = ()
+    tables: tuple[torch.Tensor, ...] = ()
 
     def __init__(self, groups: Sequence[Group]) -> None:
         self.groups = tuple(groups)
         self.steps = 0
         self.state: dict[torch.Tensor, dict[str, torch.Tensor]] = {
-            weight: {kind: torch.zeros_like(weight, requires_grad=False) for kind in self.kinds}
-            for group in self.groups
-            for weight in group.weights
+            weight: self._new_state(weight) for group in self.groups for weight in group.weights
         }
+
+    def _new_state(self, weight: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What is remembered of ``weight`` before the first update: a zero for each number."""
+        return {kind: torch.zeros_like(weight, requires_grad=False) for kind in self.kinds}
 
     @torch.no_grad()
     def step(self, rate: float) -> None:
@@ -148,13 +150,3 @@ class Momentum(SGD):
         torch._foreach_mul_(sums, self._momentum)
         torch._foreach_add_(sums, gradients)
         return sums
-
-
-def build_optimizer(parameters: Iterable[torch.Tensor], run: RunSpec) -> Optimizer:
-    """The run's optimizer over fp32 ``parameters``."""
-    groups = decay_groups(parameters, run.weight_decay)
-    if run.optimizer == "adamw":
-        return AdamW(groups, run.beta1, run.beta2)
-    if run.optimizer == "sgd-momentum":
-        return Momentum(groups, run.beta1)
-    return SGD(groups)

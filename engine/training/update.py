@@ -11,7 +11,7 @@ from torch import nn
 
 from engine.run_spec import RunSpec
 from engine.training.master_weights import MasterWeights
-from engine.training.optimizer import build_optimizer
+from engine.training.optimizer_choice import build_optimizer
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 

@@ -40,6 +40,16 @@ NAMED = {
     "alibi": ({"position": "alibi"}, {}),
     "sgd": ({}, {"optimizer": "sgd"}),
     "momentum": ({}, {"optimizer": "sgd-momentum"}),
+    "adafactor": ({}, {"optimizer": "adafactor"}),
+    "8-bit": ({}, {"optimizer": "adamw-8bit"}),
+    "8-bit, full during the update": (
+        {"num_layers": 1, "max_seq_len": 16, "mlp_dim": 2_000},
+        {"optimizer": "adamw-8bit", "batch_size": 1},
+    ),
+    "adafactor, full during the update": (
+        {"norm": "layernorm", "max_seq_len": 8, "tied_embeddings": False, "vocab_size": 500},
+        {"optimizer": "adafactor", "batch_size": 1, "precision": "bf16"},
+    ),
 }  # fmt: skip
 
 
@@ -85,7 +95,7 @@ def drawn(seed: int) -> tuple[ModelSpec, RunSpec]:
         batch_size=rng.choice((2, 4, 8, 16)),
         accumulation_steps=rng.choice((1, 1, 2)),
         precision=rng.choice(("fp32", "bf16-mixed", "bf16")),
-        optimizer=rng.choice(("adamw", "sgd", "sgd-momentum")),
+        optimizer=rng.choice(("adamw", "sgd", "sgd-momentum", "adafactor", "adamw-8bit")),
         gradient_checkpointing=rng.random() < 0.25,
         device=rng.choice(("auto", "cpu")),
     )

@@ -32,6 +32,7 @@ def traced_peak_bytes(spec: ModelSpec, run: RunSpec) -> int:
         live.add(learner.masters.weights.values())
         for state in learner.optimizer.state.values():
             live.add(value for value in state.values() if isinstance(value, torch.Tensor))
+        live.add(learner.optimizer.tables)
         with live:
             _update(learner, spec, run)
         return live.peak_bytes

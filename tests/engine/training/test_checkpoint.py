@@ -13,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
+from engine.cost.evaluation import evaluate
 from engine.models.decoder import build
 from engine.run_directory import RunDirectory, RunDirectoryError, RunRecord
-from engine.run_spec import RunSpec
+from engine.run_spec import RunSpec, run_parameters
+from engine.spec import ModelSpec
 from engine.training import checkpoint
 from engine.training.checkpoint import (
     best_step,
@@ -43,14 +45,21 @@ def new_directory(path: Path) -> RunDirectory:
     return directory
 
 
-def new_learner(run: RunSpec = RUN, seed: int = 1, steps: int = 2) -> Learner:
-    learner = Learner(build(SPEC, seed=seed), run, nullcontext)
+def new_learner(
+    run: RunSpec = RUN, seed: int = 1, steps: int = 2, spec: ModelSpec = SPEC
+) -> Learner:
+    dtype = torch.bfloat16 if run.precision == "bf16" else torch.float32
+    learner = Learner(build(spec, seed=seed, dtype=dtype), run, nullcontext)
+    learn(learner, steps)
+    return learner
+
+
+def learn(learner: Learner, steps: int) -> None:
     ids = torch.arange(34).view(2, 17) % SPEC.vocab_size
     for _ in range(steps):
         learner.gradients([(ids[:, :-1], ids[:, 1:])], 1)
         learner.clip()
         learner.apply(1e-2)
-    return learner
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +69,16 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     return directory
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd-momentum", "sgd"])
+OPTIMIZERS = tuple(run_parameters()["optimizer"].choices or ())
+# One with weights that are large enough to be quantized, and one of them not in full blocks.
+LARGER = SPEC.replace(hidden_dim=66, num_heads=3, num_kv_heads=3, vocab_size=127)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_comes_back_to_the_last_bit(tmp_path: Path, optimizer: str) -> None:
     run = RUN.replace(optimizer=optimizer)
-    learner, other = new_learner(run), new_learner(run, seed=2, steps=0)
+    learner = new_learner(run, spec=LARGER)
+    other = new_learner(run, seed=2, steps=0, spec=LARGER)
     directory = new_directory(tmp_path)
     path = write_checkpoint(directory, learner, PROGRESS, run, {})
     assert load_checkpoint(path, other) == PROGRESS
@@ -72,6 +87,52 @@ def test_comes_back_to_the_last_bit(tmp_path: Path, optimizer: str) -> None:
         assert torch.equal(weight, twin)
         for kind, value in learner.optimizer.state[weight].items():
             assert torch.equal(value, other.optimizer.state[twin][kind])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_learning_goes_on_as_if_it_had_not_been_interrupted(
+    tmp_path: Path, optimizer: str, precision: str
+) -> None:
+    run = RUN.replace(optimizer=optimizer, precision=precision)
+    learner = new_learner(run, spec=LARGER, steps=3)
+    path = write_checkpoint(new_directory(tmp_path), learner, PROGRESS, run, {})
+    other = new_learner(run, seed=2, steps=0, spec=LARGER)
+    load_checkpoint(path, other)
+    for one in (learner, other):
+        torch.manual_seed(4)  # of dropout
+        learn(one, 3)
+    for name, weight in learner.masters.weights.items():
+        assert torch.equal(weight, other.masters.weights[name])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_is_as_large_as_the_accounting_says(tmp_path: Path, optimizer: str, precision: str) -> None:
+    """To the byte, without the files' headers, which are text."""
+    run = RUN.replace(optimizer=optimizer, precision=precision)
+    path = write_checkpoint(
+        new_directory(tmp_path), new_learner(run, spec=LARGER, steps=0), PROGRESS, run, {}
+    )
+    size = 0
+    for name in ("model.safetensors", "optimizer.safetensors"):
+        content = (path / name).read_bytes()
+        size += len(content) - 8 - int.from_bytes(content[:8], "little")
+    assert size == evaluate(LARGER, run, ()).checkpoint_bytes
+
+
+def test_codes_that_are_no_bytes_are_refused(tmp_path: Path) -> None:
+    run = RUN.replace(optimizer="adamw-8bit")
+    path = write_checkpoint(
+        new_directory(tmp_path), new_learner(run, spec=LARGER), PROGRESS, run, {}
+    )
+    tensors = load_file(path / "optimizer.safetensors")
+    name = "exp_avg/model.embed_tokens.weight"
+    assert tensors[name].dtype == torch.uint8
+    tensors[name] = tensors[name].float()
+    save_file(tensors, path / "optimizer.safetensors")
+    with pytest.raises(CheckpointError, match="not uint8"):
+        load_checkpoint(path, new_learner(run, spec=LARGER))
 
 
 def test_state_names_step_schedule_and_versions(written: RunDirectory) -> None:

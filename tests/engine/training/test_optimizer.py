@@ -8,9 +8,10 @@ from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
 from engine.models.decoder import build
-from engine.run_spec import RunSpec
+from engine.run_spec import RunSpec, run_parameters
 from engine.spec import ModelSpec
-from engine.training.optimizer import AdamW, Optimizer, build_optimizer, decay_groups
+from engine.training.optimizer import AdamW, Optimizer, decay_groups
+from engine.training.optimizer_choice import build_optimizer
 
 SPEC = ModelSpec(
     hidden_dim=16, num_layers=1, num_heads=2, num_kv_heads=2, mlp_dim=32, max_seq_len=8,
@@ -114,3 +115,19 @@ def test_keeps_as_many_numbers_a_weight_as_the_accounting_says(name: str, copies
     optimizer: Optimizer = build_optimizer(two_weights(), RunSpec(optimizer=name))
     kept = sum(t.numel() for state in optimizer.state.values() for t in state.values())
     assert kept == copies * (5 * 7 + 7)
+
+
+@pytest.mark.parametrize("name", run_parameters()["optimizer"].choices or ())
+def test_every_optimizer_that_can_be_chosen_can_be_had_and_goes_downhill(name: str) -> None:
+    run = RunSpec(optimizer=name, weight_decay=0.0)
+    weights = [
+        torch.full((80, 60), 3.0, requires_grad=True),
+        torch.full((5,), -3.0, requires_grad=True),
+    ]
+    optimizer = build_optimizer(weights, run)
+    for _ in range(100):
+        for weight in weights:
+            weight.grad = weight.detach().clone()
+        optimizer.step(1e-2)
+    for weight in weights:
+        assert float(weight.detach().abs().max()) < 2.5

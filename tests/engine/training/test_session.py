@@ -29,6 +29,7 @@ from engine.training.loop import DivergedError
 from engine.training.progress import CheckpointError
 from engine.training.session import failure
 from tests.engine.training.tiny import (
+    SPEC,
     assert_same_bits,
     checkpoint_tensors,
     events,
@@ -117,6 +118,20 @@ def test_resumed_is_bit_for_bit_the_run_never_interrupted(
     texts = {(s.step, s.prompt): s.text for s in events(directory, Sample)}
     assert texts == {(s.step, s.prompt): s.text for s in events(whole, Sample)}
     assert [(s.step, s.segment) for s in events(directory, Started)] == [(0, 1), (stop_at, 2)]
+
+
+@pytest.mark.parametrize("optimizer", ["adafactor", "adamw-8bit"])
+def test_so_is_one_with_compressed_state(tmp_path: Path, optimizer: str) -> None:
+    spec = SPEC.replace(hidden_dim=66, num_heads=3, num_kv_heads=3, mlp_dim=65)
+    settings = {"optimizer": optimizer, "steps": 12, "sample_every": 0}
+    whole = new_run(tmp_path, "whole", spec, **settings)
+    assert train(whole).reason == "completed"
+    halves = new_run(tmp_path, "halves", spec, **settings)
+    assert train(halves, listener=at_step(halves, 5, "stop")).step == 5
+    halves.commands_file.unlink()
+    assert train(halves).reason == "completed"
+    assert_same_bits(checkpoint_tensors(halves, 12), checkpoint_tensors(whole, 12))
+    assert learning_curve(halves) == learning_curve(whole)
 
 
 def test_pause_saves_waits_and_goes_on_as_if_nothing_had_been(
