@@ -17,6 +17,27 @@ _FILE = "presets.yaml"
 
 
 @dataclass(frozen=True)
+class Claim:
+    """A figure that the source of a preset prints.
+
+    Attributes:
+        figure: what it is the number of.
+        printed: the number as the source prints it.
+        exact: name of the quantity that it ought to be (``engine.cost.claims.QUANTITIES``).
+        why: one sentence on why the two differ; ``{name}`` stands for another quantity.
+        model: the design that it is about, where that is not the preset's own.
+        beside: the preset that it is compared with, for figures that compare.
+    """
+
+    figure: str
+    printed: str
+    exact: str
+    why: str
+    model: ModelSpec | None = None
+    beside: str = ""
+
+
+@dataclass(frozen=True)
 class Preset:
     """A named design with a run that suits it.
 
@@ -25,8 +46,9 @@ class Preset:
         title, description: for people; the description is one sentence.
         source: where the design is from.
         model, run: the design. It may be impossible where the preset shows a mistake.
-        claim: what the source prints about its size, and why that is or isn't so.
         total: its exact number of parameters; None for a design that cannot be built.
+        printed_by: who prints the figures below, to begin a sentence with: The lesson.
+        claims: the figures that the source prints, the most telling first.
     """
 
     id: str
@@ -35,8 +57,9 @@ class Preset:
     source: str
     model: ModelSpec
     run: RunSpec
-    claim: str
     total: int | None
+    printed_by: str = ""
+    claims: tuple[Claim, ...] = ()
 
 
 @lru_cache(maxsize=1)
@@ -69,13 +92,27 @@ def did_you_mean(name: str) -> str:
 
 def _preset(entry: Mapping[str, Any]) -> Preset:
     total = entry["total"]
+    model = entry["model"]
     return Preset(
         id=str(entry["id"]),
         title=str(entry["title"]),
         description=str(entry["description"]),
         source=str(entry["source"]),
-        model=spec_from_dict(entry["model"]),
+        model=spec_from_dict(model),
         run=run_from_dict(entry.get("run", {})),
-        claim=str(entry.get("claim", "")),
         total=None if total is None else int(total),
+        printed_by=str(entry.get("printed_by", "")),
+        claims=tuple(_claim(claim, model) for claim in entry.get("claims", ())),
+    )
+
+
+def _claim(entry: Mapping[str, Any], model: Mapping[str, Any]) -> Claim:
+    changes = entry.get("with")
+    return Claim(
+        figure=str(entry["figure"]),
+        printed=str(entry["printed"]),
+        exact=str(entry["exact"]),
+        why=str(entry["why"]),
+        model=None if changes is None else spec_from_dict({**model, **changes}),
+        beside=str(entry.get("beside", "")),
     )

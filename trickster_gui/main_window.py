@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from engine.cost.claims import headline
 from engine.cost.evaluation import Cost
 from engine.parameter import SpecError
 from engine.presets import preset
@@ -279,7 +280,7 @@ class MainWindow(QMainWindow):
             return
         self.document.load(design_of(chosen), f"Load {chosen.title}")
         self.files.forget_path()
-        said = f"{chosen.title}: {size_words(chosen)}. {chosen.claim}".strip()
+        said = f"{chosen.title}: {size_words(chosen)}. {headline(chosen)}".strip()
         self.messages.post("info", said, "Undo", self.document.undo_stack.undo)
 
     def choose_theme(self, choice: Choice) -> None:

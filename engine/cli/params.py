@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import textwrap
+from collections.abc import Sequence
 
 from engine.cli.design import add_spec, changed_model
 from engine.cli.table import table
+from engine.cost.claims import Checked, checked_claims, preset_like
 from engine.cost.parameters import ParameterCount, count, formula
 from engine.spec import ModelSpec, check
 from engine.spec_file import load_design
@@ -30,11 +33,37 @@ def run(arguments: argparse.Namespace) -> int:
     design = load_design(arguments.spec)
     spec = check(changed_model(design.model, arguments.settings))
     counted = count(spec)
+    like = preset_like(spec)
+    claims = checked_claims(like) if like is not None else ()
     if arguments.json:
-        print(json.dumps(_document(counted, spec, design.title), indent=2))
+        document = _document(counted, spec, design.title)
+        print(json.dumps(document | {"claims": [_claim(claim) for claim in claims]}, indent=2))
     else:
         print(_report(counted, spec, design.title))
+        if like is not None and claims:
+            print(_checked(claims, like.printed_by))
     return 0
+
+
+def _claim(claim: Checked) -> dict[str, object]:
+    return {
+        "figure": claim.figure,
+        "printed": claim.printed,
+        "exact": claim.exact.text,
+        "value": claim.exact.value,
+        "why": claim.why,
+    }
+
+
+def _checked(claims: Sequence[Checked], printed_by: str) -> str:
+    """What the source prints beside what is exact, and below each why they differ."""
+    rows = [[claim.figure, claim.printed, claim.exact.text] for claim in claims]
+    header, rule, *lines = table(rows, "<<<", ("figure", "printed", "exact")).split("\n")
+    said = [f"\nWhat {printed_by.lower()} prints, and what is exact\n", header, rule]
+    for line, claim in zip(lines, claims, strict=True):
+        why = textwrap.fill(claim.why, 92, initial_indent="    ", subsequent_indent="    ")
+        said += [line, why]
+    return "\n".join(said)
 
 
 def _document(counted: ParameterCount, spec: ModelSpec, title: str) -> dict[str, object]:

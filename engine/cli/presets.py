@@ -6,6 +6,7 @@ import argparse
 import json
 
 from engine.cli.table import table
+from engine.cost.claims import checked_claims
 from engine.presets import Preset, load_presets
 from engine.run_spec import run_to_dict
 from engine.spec import spec_to_dict
@@ -40,8 +41,18 @@ def _document(preset: Preset) -> dict[str, object]:
         "title": preset.title,
         "description": preset.description,
         "source": preset.source,
-        "claim": preset.claim,
         "total": preset.total,
+        "printed_by": preset.printed_by,
+        "claims": [
+            {
+                "figure": claim.figure,
+                "printed": claim.printed,
+                "exact": claim.exact.text,
+                "value": claim.exact.value,
+                "why": claim.why,
+            }
+            for claim in checked_claims(preset)
+        ],
         "model": spec_to_dict(preset.model),
         "run": run_to_dict(preset.run),
     }

@@ -51,7 +51,7 @@ def test_the_lessons_recipe() -> None:
     assert (run.validate_every, run.save_every, run.keep_best) == (500, 1_000, 3)
     assert run.prompts == ("ROMEO:", "JULIET:", "To be or not", "What is", "KING:", "GHOST:")
     assert entry.model.dropout == 0.1
-    assert "11M" in entry.claim
+    assert entry.claims[0].printed == "~11M"
 
 
 def test_scaling_runs_see_the_tokens_that_the_table_names() -> None:
@@ -59,6 +59,24 @@ def test_scaling_runs_see_the_tokens_that_the_table_names() -> None:
         entry = preset(name)
         seen = entry.run.tokens_per_step(entry.model) * entry.run.steps
         assert seen == pytest.approx(tokens, rel=1e-3)
+
+
+@pytest.mark.parametrize("entry", load_presets(), ids=lambda entry: entry.id)
+def test_each_claim_is_one_sentence_about_a_design_that_can_be_built(entry: Preset) -> None:
+    assert bool(entry.claims) == bool(entry.printed_by)
+    for claim in entry.claims:
+        assert claim.figure
+        assert claim.printed
+        assert claim.why.endswith(".")
+        assert ". " not in claim.why
+        assert claim.model is None or not problems(claim.model)
+    assert entry.total is not None or not entry.claims
+
+
+def test_a_claim_may_be_about_a_changed_design() -> None:
+    claims = {claim.printed: claim for claim in preset("nano-trickster").claims}
+    changed = claims["524K"].model
+    assert changed == preset("nano-trickster").model.replace(mlp_dim=1_024)
 
 
 def test_an_unknown_name_brings_close_ones() -> None:

@@ -57,6 +57,27 @@ def test_params_of_a_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) ->
     assert text(capsys, "params", str(path)).startswith("Mine: 5,131,776 parameters")
 
 
+def test_params_of_a_preset_check_what_its_source_prints(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    document = answer(capsys, "params", "nano-trickster")
+    first = document["claims"][0]
+    assert set(first) == {"figure", "printed", "exact", "value", "why"}
+    assert (first["printed"], first["value"]) == ("~11M", document["total"])
+    printed = text(capsys, "params", "nano-trickster")
+    lines = printed.splitlines()
+    assert "What the lesson prints, and what is exact" in lines
+    (row,) = [line for line in lines if line.startswith("Parameters of a block")]
+    assert row.split()[-2:] == ["1.8M", "852,480"]
+    assert max(map(len, lines)) <= 100
+
+
+def test_a_changed_preset_has_no_claims(capsys: pytest.CaptureFixture[str]) -> None:
+    change = ("--set", "model.num_layers=7")
+    assert answer(capsys, "params", "nano-trickster", *change)["claims"] == []
+    assert "prints" not in text(capsys, "params", "nano-trickster", *change)
+
+
 def test_cost_json_has_the_agreed_keys(capsys: pytest.CaptureFixture[str]) -> None:
     document = answer(capsys, "cost", "nano-trickster")
     assert {"params", "flops_per_token", "memory", "kv_cache_bytes_per_token", "fit"} <= set(
@@ -232,6 +253,7 @@ def test_devices_shows_present_cards(
 def test_presets(capsys: pytest.CaptureFixture[str]) -> None:
     document = answer(capsys, "presets")
     assert [entry["id"] for entry in document] == [entry.id for entry in load_presets()]
+    assert document[1]["claims"][0]["exact"] == "5,180,672"
     printed = text(capsys, "presets")
     assert "1,100,048,384" in printed
     assert "impossible" in printed
