@@ -71,7 +71,7 @@ def checked_claims(entry: Preset) -> tuple[Checked, ...]:
 
 def preset_like(spec: ModelSpec) -> Preset | None:
     """The preset whose model this is to the last parameter; None for a design of one's own."""
-    return next((entry for entry in load_presets() if entry.model == spec), None)
+    return _by_model().get(spec)
 
 
 def headline(entry: Preset) -> str:
@@ -85,6 +85,12 @@ def headline(entry: Preset) -> str:
 def exact(name: str, subject: Subject) -> Exact:
     """The quantity called ``name``; KeyError for one that there is not."""
     return QUANTITIES[name](subject)
+
+
+@lru_cache(maxsize=1)
+def _by_model() -> dict[ModelSpec, Preset]:
+    """Presets by model; of two with the same the first one, which comes with more to say."""
+    return {entry.model: entry for entry in reversed(load_presets())}
 
 
 @lru_cache(maxsize=64)
@@ -203,7 +209,7 @@ def _per_parameter(size_bytes: int) -> Callable[[Subject], Exact]:
 def _weights_and_masks(s: Subject) -> Exact:
     """A file of fp32 weights in which every block keeps its causal mask, T × T numbers of fp32."""
     masks = 4 * s.spec.num_layers * s.spec.max_seq_len**2
-    return _size(weight_bytes(s.spec, 32) + masks)
+    return _size(weight_bytes(s.spec, "fp32") + masks)
 
 
 def _head_shape(s: Subject) -> Exact:
@@ -250,7 +256,7 @@ QUANTITIES: dict[str, Callable[[Subject], Exact]] = {
     "memory.states_12": _per_parameter(12),
     "memory.peak": lambda s: _size(training_memory(s.spec, s.run).peak_bytes),
     "memory.activations": lambda s: _size(training_memory(s.spec, s.run).activations_bytes),
-    "file.weights_32": lambda s: _size(weight_bytes(s.spec, 32)),
+    "file.weights_32": lambda s: _size(weight_bytes(s.spec, "fp32")),
     "file.weights_and_masks": _weights_and_masks,
     "tokens.optimal": lambda s: _number(compute_optimal_tokens(count(s.spec).total)),
 }

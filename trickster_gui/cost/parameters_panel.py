@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QRect, Qt, Signal
+from PySide6.QtCore import QPoint, QRect, Qt, Signal
 from PySide6.QtGui import QColor, QGuiApplication, QKeyEvent, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QToolTip, QWidget
 
+from engine.cost.claims import checked_claims, preset_like
 from engine.cost.parameters import ParameterCount
+from engine.presets import Preset
 from engine.spec import ModelSpec
 from engine.words import exact_count, short_count
 from trickster_gui.cost import ink
+from trickster_gui.cost.claims_list import ClaimsList
 from trickster_gui.cost.donut import Donut, slice_colours
 from trickster_gui.cost.ink import Look, Part
 from trickster_gui.cost.rows import FlatButton, Row, RowGroup
@@ -82,6 +85,45 @@ class SliceRow(Row):
         return ""
 
 
+class ClaimsButton(FlatButton):
+    """Says in the title's line what the source of the preset prints; says nothing otherwise.
+
+    It stays where it is while it has nothing to say: hiding it would ask for a new layout.
+    """
+
+    def __init__(self, look: Look, parent: QWidget) -> None:
+        super().__init__(look, parent, quiet=True)
+        self._words = ""
+        self.say((), QRect())
+        self.explain(
+            "Shows every figure that the source of this preset prints beside the exact one, with "
+            "the reason why they differ."
+        )
+
+    def text(self) -> str:
+        """What it says now."""
+        return self._words
+
+    def say(self, choices: tuple[str, ...], room: QRect) -> None:
+        """Say the first of these that fits, at the right end of ``room``.
+
+        Without any, be neither seen nor reached.
+        """
+        widths = {words: ink.width_of(self.look.small, words) + 8 for words in choices}
+        words = next((words for words in choices if widths[words] <= room.width()), "")
+        if words != self._words or bool(words) != self.isEnabled():
+            self._words = words
+            self.setEnabled(bool(words))
+            self.setAccessibleName(choices[0].removesuffix(" ›") if choices else "")
+            self.update()
+        if words:
+            self.setGeometry(room.adjusted(room.width() - widths[words], 0, 0, 0))
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        if self._words:
+            super().paintEvent(event)
+
+
 class ParametersPanel(Part):
     """All that is said about parameters. ``in_block`` is where the breadcrumbs stand."""
 
@@ -103,6 +145,10 @@ class ParametersPanel(Part):
         self.back.explain("Shows the whole model by component again (Esc).")
         self.back.hide()
         self.back.clicked.connect(self.leave_block)
+        self._preset: Preset | None = None
+        self.claims = ClaimsButton(look, self)
+        self.claims.clicked.connect(self.open_claims)
+        self.claims_list = ClaimsList(look, self)
         self.donut.pointed.connect(self._point_at)
         self.donut.pressed.connect(self._press)
         self.donut.centre_pressed.connect(self.copy_total)
@@ -114,6 +160,8 @@ class ParametersPanel(Part):
     def show_model(self, spec: ModelSpec, count: ParameterCount) -> None:
         """Show the parameters of a valid design."""
         self._spec, self._count = spec, count
+        self._preset = preset_like(spec)
+        self._say_claims()
         self._show_ring(unfold=False)
 
     def enter_block(self) -> None:
@@ -123,6 +171,32 @@ class ParametersPanel(Part):
     def leave_block(self) -> None:
         """Back to the whole model."""
         self._go(False)
+
+    def open_claims(self) -> None:
+        """Show what the source of this preset prints beside what is exact."""
+        if self._preset is not None and self.claims.isEnabled():
+            corner = self.claims.mapToGlobal(QPoint(0, self.claims.height() + 4))
+            window = self.window()
+            right = window.mapToGlobal(QPoint(window.width() - 8, 0)).x()
+            self.claims_list.open_for(self._preset, corner, right)
+
+    def _say_claims(self) -> None:
+        """The first figure that the preset's source prints, as long as the design is still that.
+
+        In the line of the title, to its right.
+        """
+        found = checked_claims(self._preset) if self._preset is not None else ()
+        if self._preset is None or not found or self.look.dim:
+            self.claims.say((), QRect())
+            return
+        said = f"{self._preset.printed_by} prints {found[0].printed}"
+        choices = (
+            f"{said}: exact {found[0].exact.text} ›", f"{said} ›", f"Printed: {found[0].printed} ›",
+        )  # fmt: skip
+        left = ink.width_of(self.look.bold, self._title()) + 14
+        left += self.back.width() + 6 if self.in_block else 0
+        room = QRect(left, 0, max(0, self.width() - left), self.look.line + 4)
+        self.claims.say(choices, room)
 
     def copy_total(self) -> None:
         """Put the exact total on the clipboard and say so."""
@@ -146,6 +220,8 @@ class ParametersPanel(Part):
     def set_look(self, look: Look) -> None:
         self.donut.set_look(look)
         self.back.set_look(look)
+        self.claims.set_look(look)
+        self.claims_list.set_look(look)
         for row in self.rows:
             row.set_look(look)
         super().set_look(look)
@@ -166,6 +242,7 @@ class ParametersPanel(Part):
             row.setGeometry(0, top + index * height, self.width(), height)
             row.setVisible(index < len(self.donut.ring.slices))
         self.back.setGeometry(0, 0, self.back.sizeHint().width(), line + 4)
+        self._say_claims()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         self.place()

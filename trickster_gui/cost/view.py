@@ -167,8 +167,9 @@ class CostView(QWidget):
     def _order_tabs(self) -> None:
         """From left to right and down, though the devices' rows were made last."""
         stops: list[QWidget] = [
-            *self.parameters.rows, self.parameters.back, self.memory.lighten, *self.memory.rows,
-            self.memory.batch, self.memory.context, *self.compute.stops(), self.banner.button,
+            self.parameters.claims, *self.parameters.rows, self.parameters.back,
+            self.memory.lighten, *self.memory.rows, self.memory.batch, self.memory.context,
+            *self.compute.stops(), self.banner.button,
         ]  # fmt: skip
         for before, after in pairwise(stops):
             QWidget.setTabOrder(before, after)
