@@ -195,7 +195,8 @@ def _ladder(run: RunSpec) -> tuple[tuple[str, dict[str, Value]], ...]:
     words: list[str] = []
     for change in mild:
         if change not in optimizers[:-1]:
-            words.append(change.words[0].lower() + change.words[1:])
+            named = "optimizer" in change.run  # after a person or a thing: keeps its capital
+            words.append(change.words if named else change.words[0].lower() + change.words[1:])
             below = rungs[-1][1] if rungs else {}
             rungs.append((_and(words), below | change.run))
     return tuple(rungs)
