@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from trickster_gui import collector, last_resort
 from trickster_gui.bridge import RunBridge
 from trickster_gui.commands import Command
 from trickster_gui.controls import fonts
-from trickster_gui.devices import full_surroundings
+from trickster_gui.devices import Surroundings, full_surroundings, with_tools_asked
 from trickster_gui.document import Document, History
 from trickster_gui.main_window import MainWindow
 from trickster_gui.messages import Messages
@@ -46,6 +47,7 @@ class Application(QObject):
         self._fresh = False  # nobody has designed anything here yet
         self._calibration: Calibration | None = None
         self._calibration_damaged = False
+        self._closing = threading.Event()
         session = self._load()
         self.document = Document(session.history.first, self)
         self.document.restore(session.history)
@@ -68,11 +70,22 @@ class Application(QObject):
         """Show the window, then ask slow drivers what this computer has."""
         self.window.show()
         self.window.setFocus()  # no control looks chosen before one is
-        self.bridge.run_in_background(
-            full_surroundings, self.window.show_surroundings, self._devices_failed
-        )
+        self.bridge.run_in_background(full_surroundings, self._devices_listed, self._devices_failed)
         self._show_calibration()
         self.bridge.attach_latest()
+
+    def _devices_listed(self, around: Surroundings) -> None:
+        """Show what drivers tell at once; then ask Tenstorrent's tools, which may take long."""
+        self.window.show_surroundings(around)
+        self.bridge.run_in_background(
+            lambda: with_tools_asked(around, self._closing.is_set),
+            self._cards_listed, self._devices_failed,
+        )  # fmt: skip
+
+    def _cards_listed(self, around: Surroundings) -> None:
+        self.window.show_surroundings(around)
+        if around.problems:
+            self._devices_failed("; ".join(around.problems))
 
     def _declare_commands(self) -> None:
         bridge = self.bridge
@@ -181,6 +194,7 @@ class Application(QObject):
     def close(self) -> None:
         """Save, and end everything that runs besides the window. Runs themselves go on."""
         self.save(sync=True)
+        self._closing.set()
         self.window.close()
         self._save_timer.stop()
         self.bridge.shutdown()

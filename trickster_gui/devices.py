@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from engine.devices.card import Device, load_cards
-from engine.devices.host import PresentCard, cpu_device, host_devices, present_cards
+from engine.devices.host import cpu_device, host_devices
+from engine.devices.tenstorrent import discover, present_cards
+from engine.devices.tenstorrent_boards import PresentCard
 from engine.words import binary_bytes
 from trickster_gui.controls.search_list import Entry
 
@@ -15,11 +17,15 @@ HERE, NOT_HERE = "In this computer", "Not here: cost only"
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What this computer has. ``complete`` is False until its GPUs have answered."""
+    """What this computer has. ``complete`` is False until its GPUs have answered.
+
+    ``problems`` says which tools could not be asked about Tenstorrent's cards, and why.
+    """
 
     host: tuple[Device, ...]
     cards: tuple[PresentCard, ...] = ()
     complete: bool = True
+    problems: tuple[str, ...] = ()
 
     def all_devices(self) -> tuple[Device, ...]:
         """What costs are shown for: this computer's devices, then the table of cards."""
@@ -68,8 +74,17 @@ def quick_surroundings() -> Surroundings:
 
 
 def full_surroundings() -> Surroundings:
-    """Everything; a driver may take seconds to answer, so this belongs into the background."""
+    """Everything that drivers show; one may take seconds, so this belongs into the background."""
     return Surroundings(host_devices(), present_cards())
+
+
+def with_tools_asked(around: Surroundings, stop: Callable[[], bool]) -> Surroundings:
+    """The same with all that Tenstorrent's tools tell of cards; they may take half a minute.
+
+    ``stop`` is asked meanwhile from the thread that this runs in, and ends the wait.
+    """
+    found = discover(stop=stop)
+    return replace(around, cards=found.cards, problems=found.problems)
 
 
 def device_entries(around: Surroundings, chosen: str) -> list[Entry]:

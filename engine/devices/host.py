@@ -1,6 +1,7 @@
-"""What this computer has: its processor, NVIDIA and Apple GPUs, Tenstorrent cards.
+"""What this computer has: its processor, NVIDIA and Apple GPUs.
 
-Nothing here imports torch or a card's driver: the window asks at start-up.
+Nothing here imports torch or a card's driver: the window asks at start-up. Tenstorrent's cards are
+looked for in ``engine.devices.tenstorrent``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import platform
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -22,7 +23,6 @@ from engine.parameter import SpecError
 TIMEOUT_S = 1.8
 _CGROUP = Path("/sys/fs/cgroup")
 _CPUINFO = Path("/proc/cpuinfo")
-_TENSTORRENT = Path("/sys/class/tenstorrent")
 _QUERY = (
     "nvidia-smi", "--query-gpu=index,name,memory.total,memory.free",
     "--format=csv,noheader,nounits",
@@ -36,11 +36,6 @@ _WORKER_BYTES, _CUDA_BYTES = 320 << 20, 512 << 20
 # not measured.
 _HEAP_SLACK, _HEAP_SLACK_BYTES = 0.5, 3 << 29
 _CUDA_SLACK, _CUDA_SLACK_BYTES = 0.1, 1 << 30
-# sysfs card types and the entry of the card table that describes them.
-_CARD_TYPES = (
-    ("galaxy-wormhole", "galaxy"), ("n150", "n150"), ("n300", "n300"), ("p100", "p100"),
-    ("p150", "p150"), ("p300", "p300c"),
-)  # fmt: skip
 
 
 class DeviceError(Exception):
@@ -218,94 +213,6 @@ def mps_devices() -> tuple[Device, ...]:
             allocator_slack_bytes=_CUDA_SLACK_BYTES,
         ),
     )
-
-
-@dataclass(frozen=True)
-class PresentCard:
-    """A Tenstorrent card in this computer.
-
-    Attributes:
-        name: as a run names it: the table's entry and a number, n150:0.
-        card: the entry of the card table; None for a type that it does not know.
-        card_type: what the driver calls it, such as p150b.
-        serial: of the board; empty where the driver does not tell.
-        numbers: N of each /dev/tenstorrent/N that belongs to the board.
-        chips: chips on the board.
-        clock_mhz, firmware: as far as the driver tells.
-    """
-
-    name: str
-    card: Device | None
-    card_type: str
-    serial: str
-    numbers: tuple[int, ...]
-    chips: int
-    clock_mhz: int | None = None
-    firmware: str = ""
-
-
-def present_cards(root: Path = _TENSTORRENT) -> tuple[PresentCard, ...]:
-    """Tenstorrent cards that the kernel driver shows, one entry a board.
-
-    Devices with the same serial number are one board (a p300 has two). Any attribute may be
-    missing.
-    """
-    boards: dict[str, list[tuple[int, Path]]] = {}
-    for number, folder in _driver_entries(root):
-        serial = _attribute(folder, "tt_serial")
-        boards.setdefault(serial or f"device {number}", []).append((number, folder))
-    counts: dict[str, int] = {}
-    found = []
-    for key, devices in boards.items():
-        card_type = _attribute(devices[0][1], "tt_card_type") or "unknown"
-        card = _table_entry(card_type)
-        kind = card.name if card is not None else "unknown"
-        index = counts[kind] = counts.get(kind, -1) + 1
-        found.append(_present(f"{kind}:{index}", card, card_type, key, devices))
-    return tuple(found)
-
-
-def _present(
-    name: str, card: Device | None, card_type: str, key: str, devices: list[tuple[int, Path]]
-) -> PresentCard:
-    folder = devices[0][1]
-    clock = _attribute(folder, "tt_aiclk").split(" ")[0]
-    one_device_holds_all = card is not None and card_type.startswith("n300")
-    return PresentCard(
-        name=name,
-        card=card,
-        card_type=card_type,
-        serial="" if key.startswith("device ") else key,
-        numbers=tuple(number for number, _ in devices),
-        chips=card.chips if one_device_holds_all and card is not None else len(devices),
-        clock_mhz=int(clock) if clock.isdigit() else None,
-        firmware=_attribute(folder, "tt_fw_bundle_ver"),
-    )
-
-
-def _driver_entries(root: Path) -> list[tuple[int, Path]]:
-    """The driver's folders, named ``tenstorrent!N`` with a literal exclamation mark."""
-    try:
-        names = [path.name for path in root.iterdir()]
-    except OSError:
-        return []
-    numbers = sorted(
-        int(found.group(1)) for name in names if (found := re.fullmatch(r"tenstorrent!(\d+)", name))
-    )
-    return [(number, root / f"tenstorrent!{number}") for number in numbers]
-
-
-def _attribute(folder: Path, name: str) -> str:
-    """One attribute of the driver, empty where it is missing, unreadable or not text."""
-    try:
-        return (folder / name).read_bytes()[:256].decode("utf-8", "replace").strip()
-    except OSError:
-        return ""
-
-
-def _table_entry(card_type: str) -> Device | None:
-    wanted = next((name for prefix, name in _CARD_TYPES if card_type.startswith(prefix)), None)
-    return next((card for card in load_cards() if card.name == wanted), None)
 
 
 def resolve_device(name: str) -> Device:

@@ -19,7 +19,8 @@ from engine.data.dataset import (
 )
 from engine.data.ngrams import floors
 from engine.data.tokenizers import Tokenizer, load_tokenizer
-from engine.devices.host import cpu_device, present_cards, resolve_device
+from engine.devices.host import cpu_device, resolve_device
+from engine.devices.tenstorrent import present_cards
 from engine.events import Preparing, Started, Warned
 from engine.models.decoder import Decoder, build
 from engine.parameter import SpecError

@@ -236,17 +236,23 @@ def test_devices_shows_present_cards(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from engine.cli import devices
-    from engine.devices.host import present_cards
+    from engine.devices.tenstorrent import Discovery, present_cards
 
     folder = tmp_path / "tenstorrent!0"
     folder.mkdir()
     for name, value in (("tt_card_type", "n300"), ("tt_serial", "s1"), ("tt_aiclk", "1000")):
         (folder / name).write_text(value)
-    monkeypatch.setattr(devices, "present_cards", lambda: present_cards(tmp_path))
+    found = Discovery(present_cards(tmp_path), ("tt-smi did not answer",))
+    monkeypatch.setattr(devices, "discover", lambda: found)
     monkeypatch.setattr(devices, "gpu_problem", lambda: "the driver hangs")
-    assert answer(capsys, "devices")["present_cards"][0]["card"] == "n300"
+    document = answer(capsys, "devices")
+    assert document["present_cards"][0]["card"] == "n300"
+    assert document["present_cards"][0]["numbers"] == [0]
+    assert document["card_problems"] == ["tt-smi did not answer"]
     printed = text(capsys, "devices")
-    assert "n300:0: n300, 2 chip(s), /dev/tenstorrent/0, 1000 MHz, serial s1" in printed
+    line = "n300:0: n300, 2 chips, /dev/tenstorrent/0, 1000 MHz, serial s1, from driver"
+    assert line in printed
+    assert "Not all could be asked about cards: tt-smi did not answer" in printed
     assert "could not be listed: the driver hangs" in printed
 
 

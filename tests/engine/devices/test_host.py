@@ -19,7 +19,6 @@ from engine.devices.host import (
     gpu_problem,
     host_devices,
     mps_devices,
-    present_cards,
     resolve_device,
     usable_cores,
 )
@@ -164,64 +163,6 @@ def test_an_apple_gpu_only_on_apple_silicon(monkeypatch: pytest.MonkeyPatch) -> 
     assert device.memory_bytes == psutil.virtual_memory().total * 3 // 4
     monkeypatch.setattr(host.platform, "machine", lambda: "x86_64")
     assert mps_devices() == ()
-
-
-def tree(root: Path, entries: dict[int, dict[str, str]]) -> Path:
-    """The kernel driver's folders as they were recorded: one for each device."""
-    for number, attributes in entries.items():
-        folder = root / f"tenstorrent!{number}"
-        folder.mkdir(parents=True)
-        for name, text in attributes.items():
-            (folder / name).write_text(text + "\n")
-    return root
-
-
-def test_one_n150(tmp_path: Path) -> None:
-    (card,) = present_cards(tree(tmp_path, {0: {
-        "tt_card_type": "n150", "tt_serial": "0100018611902010", "tt_aiclk": "1000",
-        "tt_fw_bundle_ver": "18.2.0.0",
-    }}))  # fmt: skip
-    assert (card.name, card.card_type, card.chips, card.numbers) == ("n150:0", "n150", 1, (0,))
-    assert (card.serial, card.clock_mhz, card.firmware) == ("0100018611902010", 1_000, "18.2.0.0")
-    assert card.card is not None
-    assert card.card.name == "n150"
-
-
-def test_an_n300_is_one_device_with_two_chips(tmp_path: Path) -> None:
-    (card,) = present_cards(tree(tmp_path, {3: {"tt_card_type": "n300", "tt_serial": "a"}}))
-    assert (card.name, card.chips, card.numbers) == ("n300:0", 2, (3,))
-
-
-def test_a_p300_is_two_devices_of_one_board(tmp_path: Path) -> None:
-    (card,) = present_cards(tree(tmp_path, {
-        0: {"tt_card_type": "p300c", "tt_serial": "b"},
-        1: {"tt_card_type": "p300c", "tt_serial": "b"},
-    }))  # fmt: skip
-    assert (card.name, card.chips, card.numbers) == ("p300c:0", 2, (0, 1))
-
-
-def test_several_cards_are_numbered_and_ordered(tmp_path: Path) -> None:
-    cards = present_cards(tree(tmp_path, {
-        10: {"tt_card_type": "p150b", "tt_serial": "c"},
-        2: {"tt_card_type": "p150a", "tt_serial": "d"},
-        1: {"tt_card_type": "n150", "tt_serial": "e"},
-    }))  # fmt: skip
-    assert [card.name for card in cards] == ["n150:0", "p150:0", "p150:1"]
-    assert [card.numbers for card in cards] == [(1,), (2,), (10,)]
-
-
-def test_missing_and_strange_attributes_are_survived(tmp_path: Path) -> None:
-    root = tree(tmp_path, {0: {}, 1: {"tt_card_type": "x900", "tt_aiclk": "fast"}})
-    (root / "tenstorrent!x").mkdir()
-    (root / "tenstorrent!0" / "tt_serial").write_bytes(b"\xff\xfe" * 500)
-    first, second = present_cards(root)
-    assert first.card is None
-    assert second.card_type == "x900"
-    assert (second.card, second.clock_mhz, second.serial) == (None, None, "")
-
-
-def test_no_driver_no_cards(tmp_path: Path) -> None:
-    assert present_cards(tmp_path / "missing") == ()
 
 
 @pytest.mark.usefixtures("no_nvidia_smi")

@@ -1,0 +1,58 @@
+"""The Tenstorrent cards of this computer, from all who can tell, without ttnn."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.devices.tenstorrent_boards import PresentCard, boards_of, merge_sources
+from engine.devices.tenstorrent_smi import smi_readings
+from engine.devices.tenstorrent_sysfs import CLASS_FOLDER, driver_readings
+from engine.devices.tenstorrent_umd import interpreter_of_smi, umd_readings
+
+DEVICE_FOLDER = Path("/dev/tenstorrent")
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """The cards that were found, and what each source failed to tell, in words."""
+
+    cards: tuple[PresentCard, ...]
+    problems: tuple[str, ...] = ()
+
+
+def present_cards(root: Path = CLASS_FOLDER) -> tuple[PresentCard, ...]:
+    """Cards that the kernel driver shows, one entry a board: some files are read, nothing more."""
+    return boards_of(driver_readings(root))
+
+
+def discover(
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    root: Path = CLASS_FOLDER,
+    device_folder: Path = DEVICE_FOLDER,
+    interpreters: Sequence[Path] | None = None,
+) -> Discovery:
+    """All cards, from the driver's files, then tt-smi, then tt_umd; later ones only fill gaps.
+
+    The tools may take seconds: not for a window's own thread. ``stop`` ends the wait for them.
+    tt_umd is asked under ``interpreters`` (default: tt-smi's and the one on the path) and only
+    where there is a ``device_folder``, without which it can see nothing.
+    """
+    driver = driver_readings(root)
+    smi, smi_problem = smi_readings(stop)
+    if not device_folder.is_dir() or stop():
+        interpreters = ()
+    elif interpreters is None:
+        interpreters = _usual_interpreters()
+    umd, umd_problem = umd_readings(interpreters, stop)
+    cards = boards_of(merge_sources(driver, smi, umd))
+    return Discovery(cards, tuple(problem for problem in (smi_problem, umd_problem) if problem))
+
+
+def _usual_interpreters() -> tuple[Path, ...]:
+    found = shutil.which("python3")
+    candidates = (interpreter_of_smi(), Path(found) if found else None)
+    return tuple(dict.fromkeys(path for path in candidates if path is not None))

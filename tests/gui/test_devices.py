@@ -1,0 +1,54 @@
+"""How the window comes to know which cards there are."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from pytestqt.qtbot import QtBot
+
+from tests.engine.devices.recorded import chip, program, smi_printing, snapshot
+from trickster_gui.app import Application
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of programs that comes first on the path."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", os.pathsep.join((str(folder), os.environ["PATH"])))
+    return folder
+
+
+def test_cards_that_only_a_tool_shows_come_in_later(tools: Path, qtbot: QtBot) -> None:
+    smi_printing(tools, snapshot(chip("p150b", "7", 2)))
+    opened = Application()
+    opened.start()
+    qtbot.waitUntil(lambda: bool(opened.window.around.cards), timeout=15_000)
+    assert [card.name for card in opened.window.around.cards] == ["p150:0"]
+    assert opened.window.around.is_here("p150:0")
+    opened.close()
+
+
+def test_a_tool_that_fails_is_told_and_costs_nothing_else(tools: Path, qtbot: QtBot) -> None:
+    program(tools, "tt-smi", "echo 'no firmware' >&2; exit 1")
+    opened = Application()
+    opened.start()
+    qtbot.waitUntil(lambda: bool(opened.window.around.problems), timeout=15_000)
+    said = [message.text for message in opened.messages.recent]
+    assert any("tt-smi ended with status 1: no firmware" in text for text in said)
+    assert opened.window.around.is_here("cpu")
+    opened.close()
+
+
+def test_closing_does_not_wait_for_a_tool_that_hangs(tools: Path, qtbot: QtBot) -> None:
+    asked = tools / "asked"
+    program(tools, "tt-smi", f"touch {asked}; sleep 60")
+    opened = Application()
+    opened.start()
+    qtbot.waitUntil(asked.exists, timeout=15_000)
+    began = time.monotonic()
+    opened.close()
+    assert time.monotonic() - began < 4
