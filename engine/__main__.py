@@ -2,7 +2,7 @@
 
 Only the module of the chosen command is imported, so a question about a design is answered at
 once, without torch. Exit status: 0 done, 2 something that was typed cannot be used (one line on
-standard error), 130 interrupted.
+standard error; for a card that cannot train its checklist follows), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import NoReturn
 from engine import __version__
 
 COMMANDS = (
-    "params", "cost", "devices", "calibrate", "presets", "parameters", "train", "resume",
-    "generate", "export",
+    "params", "cost", "devices", "preflight", "calibrate", "presets", "parameters", "train",
+    "resume", "generate", "export",
 )  # fmt: skip
 BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
@@ -49,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except _expected_errors() as error:
         name = f"engine {arguments[0]}" if arguments and arguments[0] in COMMANDS else "engine"
         print(f"{name}: {_one_line(error)}", file=sys.stderr)
+        if details := getattr(error, "details", ""):  # a card's checklist
+            print(details, file=sys.stderr)
         return BAD_INPUT
 
 
@@ -82,13 +84,14 @@ def _expected_errors() -> tuple[type[BaseException], ...]:
     from engine.cost.calibration import CalibrationError
     from engine.data.errors import CorpusError, TokenizerError
     from engine.devices.host import DeviceError
+    from engine.devices.interpreter import InterpreterError
     from engine.parameter import SpecError
     from engine.resource_files import ResourceError
     from engine.run_directory import RunDirectoryError
 
     return (
         SpecError, CorpusError, TokenizerError, RunDirectoryError, CalibrationError, DeviceError,
-        ResourceError, OSError,
+        InterpreterError, ResourceError, OSError,
     )  # fmt: skip
 
 

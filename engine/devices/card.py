@@ -103,3 +103,12 @@ def _card(entry: Mapping[str, Any], table: Mapping[str, Any]) -> Device:
 
 def _scaled(number: int | None, factor: int) -> int | None:
     return None if number is None else number * factor
+
+
+def card_name(name: str) -> str:
+    """The full name of a card that ``name`` means, such as n150:0 for n150; empty: no card."""
+    base, _, number = name.strip().lower().partition(":")
+    if not any(card.name == base for card in load_cards()):
+        return ""
+    number = number or ("" if name.strip().endswith(":") else "0")
+    return f"{base}:{int(number)}" if number.isascii() and number.isdigit() else ""

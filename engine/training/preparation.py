@@ -20,7 +20,7 @@ from engine.data.dataset import (
 from engine.data.ngrams import floors
 from engine.data.tokenizers import Tokenizer, load_tokenizer
 from engine.devices.host import cpu_device, resolve_device
-from engine.devices.tenstorrent import present_cards
+from engine.devices.preflight import CardNotReadyError, preflight
 from engine.events import Preparing, Started, Warned
 from engine.models.decoder import Decoder, build
 from engine.parameter import SpecError
@@ -122,11 +122,12 @@ def prepare(directory: RunDirectory, recorder: Recorder, control: Control) -> Pr
 def choose_backend(run: RunSpec, recorder: Recorder | None = None) -> TorchBackend:
     """The device that the run asks for, ready; raise SpecError where that is not possible.
 
-    ``auto`` passes over a GPU that this torch cannot use, and says so.
+    ``auto`` passes over a GPU that this torch cannot use, and says so. A Tenstorrent card raises
+    CardNotReadyError with the checklist of what is missing.
     """
     device = resolve_device(run.device)
     if device.kind == "card":
-        raise SpecError("device", _card_message(device.name), {"device": "auto"})
+        raise CardNotReadyError(preflight(device.name))
     name = device.name
     if run.device.strip().lower() == "auto" and not torch_can_use(name):
         if recorder is not None:
@@ -138,17 +139,6 @@ def choose_backend(run: RunSpec, recorder: Recorder | None = None) -> TorchBacke
             )
         name = cpu_device().name
     return open_backend(name, run.precision, threads=run.threads, seed=run.seed)
-
-
-def _card_message(name: str) -> str:
-    cards = {card.name for card in present_cards()}
-    missing = "" if name in cards or f"{name}:0" in cards else (
-        "no such Tenstorrent card is in this computer, and "
-    )  # fmt: skip
-    return (
-        f"cannot train on {name}: {missing}training on Tenstorrent cards is not part of this "
-        "version yet. Train on this computer's own devices instead"
-    )
 
 
 def _corpus(

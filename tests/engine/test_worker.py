@@ -107,11 +107,11 @@ def test_obeys_commands_and_signals_and_leaves_nothing_running(
 
 
 def test_a_failure_is_on_record_and_in_the_exit_status(tmp_path: Path, start: Launch) -> None:
-    directory = new_run(tmp_path, device="n150:0")
+    directory = new_run(tmp_path, corpus="nowhere.txt")
     process = start(directory)
     assert process.wait(PATIENCE_S) == 1
     assert directory.state() == "failed"
-    assert "SpecError" in directory.log_file.read_text()
+    assert "CorpusError" in directory.log_file.read_text()
 
 
 def test_a_folder_without_a_run_is_bad_input(

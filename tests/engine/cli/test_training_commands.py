@@ -81,7 +81,6 @@ def test_train_resume_and_generate(tmp_path: Path, capsys: pytest.CaptureFixture
         (["--set", "speed=9"], "not a setting"),
         (["--set", "model.depth=9"], "not a parameter of a model"),
         (["--set", "model.num_heads=5"], "not divisible"),
-        (["--device", "n150:0"], "not part of this version yet"),
         (["--device", "gpu9"], "is not a device"),
         (["--corpus", "nowhere.txt"], "neither a text of the catalogue"),
         (["--set", "model.vocab_size=4"], "different characters"),

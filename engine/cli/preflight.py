@@ -1,0 +1,84 @@
+"""``preflight``: whether training on a Tenstorrent card could start, and what is missing."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+from engine.devices.card import card_name
+from engine.devices.interpreter import Interpreter, InterpreterError, ask, remember
+from engine.devices.preflight import Preflight, preflight
+from engine.devices.tenstorrent import discover
+from engine.parameter import SpecError
+
+HELP = "check what training on a Tenstorrent card needs"
+NOT_READY = 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The card, and a Python to check and remember."""
+    parser.add_argument("--device", metavar="NAME", help="a card: n150:0 (default: the first here)")
+    parser.add_argument(
+        "--python", metavar="PATH", help="check this Python, and use it for this card from now on"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the checklist; return 0 where training could start, else 2."""
+    device = card_name(arguments.device) if arguments.device is not None else _first_card()
+    if not device:
+        raise SpecError("device", f"{arguments.device[:40]!r} is not a Tenstorrent card")
+    chosen = _chosen(arguments.python)
+    if chosen is not None:
+        remember(device, chosen.path)
+    report = preflight(device)
+    if arguments.json:
+        print(json.dumps(_document(report), indent=2))
+    else:
+        print(report.text())
+        if chosen is not None:
+            print(f"\n{chosen.path} is used for {device} from now on.")
+    return 0 if report.ready else NOT_READY
+
+
+def _first_card() -> str:
+    found = discover()
+    for card in found.cards:
+        if card.card is not None:
+            return card.name
+    raise SpecError(
+        "device", "no Tenstorrent card is in this computer; name the one to check for: "
+        "--device n150:0",
+    )  # fmt: skip
+
+
+def _chosen(typed: str | None) -> Interpreter | None:
+    """The Python that was named, if it is one that can be used.
+
+    Raises InterpreterError where it is none, or one of a version that ttnn does not exist for.
+    """
+    if typed is None:
+        return None
+    path = Path(os.path.abspath(Path(typed).expanduser()))  # noqa: PTH100 - keep a venv's own link
+    found = ask(path)
+    if not found.version:
+        raise InterpreterError(f"{path} cannot be used as a Python: {found.problem}")
+    if not found.supported:
+        raise InterpreterError(
+            f"{path} is Python {found.version_text}; ttnn exists for 3.10 and 3.12 only"
+        )
+    return found
+
+
+def _document(report: Preflight) -> dict[str, object]:
+    return {
+        "device": report.device,
+        "ready": report.ready,
+        "summary": report.summary(),
+        "python": None if report.interpreter is None else str(report.interpreter),
+        "checks": [dataclasses.asdict(check) for check in report.checks],
+    }

@@ -1,0 +1,235 @@
+"""Which Python a worker for a Tenstorrent card runs under: found, asked what it has, remembered.
+
+``ttnn`` exists for Python 3.10 and 3.12 only and wants numpy below 2, so it often lives in an
+environment of its own. A worker speaks text with the window: any interpreter will do that has
+``ttnn`` and what the bare engine needs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.devices.bounded_command import Answer, run_bounded
+from engine.devices.interpreter_probe import MARK
+from engine.locations import data_home
+
+SUPPORTED: tuple[tuple[int, int], ...] = ((3, 10), (3, 12))
+# What the bare engine imports: module, and the package that brings it.
+NEEDED = {
+    "filelock": "filelock", "numpy": "numpy<2", "platformdirs": "platformdirs", "psutil": "psutil",
+    "yaml": "PyYAML", "safetensors": "safetensors", "tokenizers": "tokenizers",
+}  # fmt: skip
+QUICK_S, DEEP_S = 10.0, 90.0
+_LIMIT_BYTES = 1 << 20
+_SETTINGS = "interpreters.json"
+_MOST_BYTES, _MOST_ENTRIES, _MOST_TEXT, _MOST_CANDIDATES = 64 << 10, 64, 4_096, 16
+_PROJECT = Path(__file__).resolve().parents[2]
+_SCRIPT = Path(__file__).with_name("interpreter_probe.py")
+
+
+class InterpreterError(Exception):
+    """An interpreter cannot be used or remembered; the message says why."""
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """What a Python says of itself, as far as it came.
+
+    Attributes:
+        path: as it is started; a virtual environment's own, not what it links to.
+        version: such as (3, 12, 4); empty where it did not answer.
+        is_environment: whether packages can be installed without touching the system's own.
+        packages: version by module, of those that matter and are there; empty: not told.
+        ttnn_folder: where ttnn lies; empty where it was not (or could not be) imported.
+        ttnn_error: why ttnn could not be imported.
+        ttml_real: whether a module ttml that is there is tt-train's; None: there is none.
+        ttml_error: why tt-train's ttml could not be imported.
+        problem: why the answer is not whole, in words.
+    """
+
+    path: Path
+    version: tuple[int, ...] = ()
+    is_environment: bool = False
+    packages: Mapping[str, str] = field(default_factory=dict, hash=False)
+    ttnn_folder: str = ""
+    ttnn_error: str = ""
+    ttml_real: bool | None = None
+    ttml_error: str = ""
+    problem: str = ""
+
+    @property
+    def version_text(self) -> str:
+        """The version as people write it."""
+        return ".".join(map(str, self.version))
+
+    @property
+    def supported(self) -> bool:
+        """Whether ttnn exists for this version of Python."""
+        return self.version[:2] in SUPPORTED
+
+    def missing(self) -> tuple[str, ...]:
+        """Packages of the bare engine that are not there, as pip calls them."""
+        return tuple(package for module, package in NEEDED.items() if module not in self.packages)
+
+
+def ask(path: Path, *, deep: bool = False, stop: Callable[[], bool] = lambda: False) -> Interpreter:
+    """Start the interpreter and have it say what it has. ``deep`` really imports ttnn and ttml.
+
+    Takes 0.1 s, or seconds with ``deep``; never raises, whatever is behind ``path``.
+    """
+    command = [str(path), "-c", _SCRIPT.read_text(encoding="utf-8"), *(["deep"] if deep else [])]
+    limit_s = DEEP_S if deep else QUICK_S
+    answer = run_bounded(command, timeout_s=limit_s, limit_bytes=_LIMIT_BYTES, stop=stop)
+    return _understood(path, answer)
+
+
+def _understood(path: Path, answer: Answer) -> Interpreter:
+    said = _lines(answer.output.decode("utf-8", "replace"))
+    version = _version(said.get("version"))
+    if not version:
+        return Interpreter(path, problem=answer.problem or "it does not answer as a Python does")
+    packages, ttnn, ttml = (
+        part if isinstance(part := said.get(name), dict) else None
+        for name in ("packages", "ttnn", "ttml")
+    )
+    died_at = said.get("importing") if answer.problem else None
+    return Interpreter(
+        path=path,
+        version=version,
+        is_environment=said.get("own") is True,
+        packages={
+            str(name): str(of)[:64] for name, of in (packages or {}).items() if isinstance(of, str)
+        },
+        ttnn_folder=_text(ttnn, "folder"),
+        ttnn_error=answer.problem if died_at == "ttnn" else _text(ttnn, "error"),
+        ttml_real=None if ttml is None else ttml.get("real") is True,
+        ttml_error=answer.problem if died_at == "ttml" else _text(ttml, "error"),
+        problem=answer.problem,
+    )
+
+
+def _version(said: object) -> tuple[int, ...]:
+    numbers = tuple(said) if isinstance(said, list) and len(said) == 3 else ()
+    return numbers if all(type(part) is int and 0 <= part < 1_000 for part in numbers) else ()
+
+
+def _lines(output: str) -> dict[str, Any]:
+    """All marked lines together; a later one wins. What libraries print is passed over."""
+    said: dict[str, Any] = {}
+    for line in output.splitlines():
+        if line.startswith(MARK):
+            try:
+                found = json.loads(line[len(MARK) :])
+            except (ValueError, RecursionError):
+                continue
+            said.update(found if isinstance(found, dict) else {})
+    return said
+
+
+def _text(values: Mapping[str, Any] | None, name: str) -> str:
+    text = (values or {}).get(name)
+    return " ".join(text[:500].split()) if isinstance(text, str) else ""
+
+
+# Finding
+
+
+def candidates() -> tuple[Path, ...]:
+    """Interpreters that may have ttnn, likely ones first: remembered, environments, the path."""
+    home = Path.home()
+    environments = [_PROJECT / ".venv-tenstorrent"]
+    environments += [Path(value) for name in ("VIRTUAL_ENV",) if (value := os.environ.get(name))]
+    if metal := os.environ.get("TT_METAL_HOME"):
+        environments.append(Path(metal) / "python_env")
+    environments += [home / ".tenstorrent-venv", home / "tt-metal" / "python_env"]
+    names = [f"python{major}.{minor}" for major, minor in reversed(SUPPORTED)]
+    on_path = [Path(found) for name in names if (found := shutil.which(name))]
+    kept = sorted((home / ".pyenv" / "versions").glob("3.1[02].*/bin/python"), reverse=True)
+    inside = [environment / "bin" / "python" for environment in environments]
+    paths = [*remembered().values(), *inside, *on_path, *kept, Path(sys.executable)]
+    usable = [path for path in paths if path.is_file() and os.access(path, os.X_OK)]
+    return tuple(dict.fromkeys(usable))[:_MOST_CANDIDATES]
+
+
+def find(device: str, stop: Callable[[], bool] = lambda: False) -> Interpreter | None:
+    """The interpreter for ``device``: the remembered one, else the best of the candidates.
+
+    Best has the right version, then ttnn, then what the engine needs. None where no candidate
+    has the right version. Imports ttnn: takes seconds.
+    """
+    chosen = remembered().get(device)
+    if chosen is not None:
+        return ask(chosen, deep=True, stop=stop)
+    best = _best(candidates(), stop)
+    return None if best is None else ask(best, deep=True, stop=stop)
+
+
+def _best(paths: Sequence[Path], stop: Callable[[], bool]) -> Path | None:
+    best, best_rank = None, (False, False)
+    for path in paths:
+        if stop():
+            break
+        found = ask(path, stop=stop)
+        rank = ("ttnn" in found.packages, not found.missing())
+        if found.supported and (best is None or rank > best_rank):
+            best, best_rank = path, rank
+        if best_rank == (True, True):
+            break
+    return best
+
+
+# Remembering
+
+
+def settings_file() -> Path:
+    """Where the choices are kept."""
+    return data_home() / _SETTINGS
+
+
+def remembered() -> dict[str, Path]:
+    """The interpreter chosen for each device; empty where nothing (usable) was written down.
+
+    A damaged file means that a choice has to be made again, and nothing worse.
+    """
+    try:
+        with settings_file().open("rb") as file:
+            text = file.read(_MOST_BYTES + 1)
+        values = json.loads(text) if len(text) <= _MOST_BYTES else None
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(values, dict):
+        return {}
+    return {
+        device: Path(path)
+        for device, path in list(values.items())[:_MOST_ENTRIES]
+        if isinstance(path, str) and _is_usable_path(path) and len(device) <= 64
+    }
+
+
+def _is_usable_path(path: str) -> bool:
+    return 0 < len(path) <= _MOST_TEXT and "\0" not in path and Path(path).is_absolute()
+
+
+def remember(device: str, path: Path) -> None:
+    """Use this interpreter for ``device`` from now on.
+
+    Raises InterpreterError where that cannot be written down.
+    """
+    chosen = {name: str(of) for name, of in remembered().items() if name != device}
+    chosen[device] = os.path.abspath(path)  # noqa: PTH100 - resolving leaves the environment
+    file = settings_file()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False) as aside:
+            json.dump(chosen, aside, indent=1)
+        Path(aside.name).replace(file)
+    except OSError as error:
+        raise InterpreterError(f"the choice cannot be kept in {file}: {error.strerror}") from error

@@ -1,0 +1,133 @@
+"""What training on a card needs of the Python that a worker runs under."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from engine.devices.check import Check
+from engine.devices.host_checks import Places
+from engine.devices.interpreter import SUPPORTED, Interpreter
+
+TTNN_VERSION = "0.81.1"
+_COMPILER_NAMES = "compiler/bin/riscv*-g++"
+_VERSIONS = " or ".join(f"{major}.{minor}" for major, minor in SUPPORTED)
+_NOT_TTML = (
+    "The package called ttml on PyPI is something else: do not install it. tt-train's is built "
+    "from source together with tt-metal."
+)
+
+
+def interpreter_checks(
+    device: str, interpreter: Interpreter | None, places: Places, environment: Mapping[str, str]
+) -> tuple[Check, ...]:
+    """Everything about the interpreter, as far as it can be told."""
+    python = _python(device, interpreter)
+    checks = [python]
+    if interpreter is not None and interpreter.version:
+        checks += [_packages(interpreter), _ttnn(interpreter)]
+        if "numpy" in interpreter.packages:
+            checks.append(_numpy(interpreter))
+    checks.append(_compiler(interpreter, places, environment))
+    if interpreter is not None and interpreter.version:
+        checks.append(_ttml(interpreter))
+    return tuple(checks)
+
+
+def _python(device: str, interpreter: Interpreter | None) -> Check:
+    title = "Python for the worker"
+    name_one = f"Or name one: python -m engine preflight --device {device} --python PATH"
+    advice = (
+        "Install one (Debian, Ubuntu: sudo apt install python3.12 python3.12-venv), then, in "
+        f"Trickster's folder: make tenstorrent-env\n{name_one}"
+    )
+    if interpreter is None:
+        said = f"no Python {_VERSIONS} was found, and ttnn exists for no other"
+        return Check("python", title, "missing", said, advice)
+    if not interpreter.version:
+        said = f"{interpreter.path} cannot be used: {interpreter.problem}"
+        return Check("python", title, "missing", said, advice)
+    said = f"{interpreter.path} (Python {interpreter.version_text})"
+    if not interpreter.supported:
+        said += f", but ttnn exists only for {_VERSIONS}"
+        return Check("python", title, "missing", said, advice)
+    return Check("python", title, "ok", said)
+
+
+def _installing(interpreter: Interpreter, packages: str) -> str:
+    """How to install packages: never into a Python that belongs to the system."""
+    fresh = "In Trickster's folder: make tenstorrent-env"
+    if not interpreter.is_environment:
+        return fresh
+    return f"{interpreter.path} -m pip install {packages}\nOr {fresh[0].lower()}{fresh[1:]}"
+
+
+def _packages(interpreter: Interpreter) -> Check:
+    title, missing = "The engine's packages", interpreter.missing()
+    if not missing:
+        return Check("packages", title, "ok", "all there")
+    quoted = " ".join(f"'{name}'" if "<" in name else name for name in missing)
+    return Check(
+        "packages", title, "missing", f"{', '.join(missing)} missing under {interpreter.path}",
+        _installing(interpreter, quoted),
+    )  # fmt: skip
+
+
+def _ttnn(interpreter: Interpreter) -> Check:
+    install = _installing(interpreter, f"ttnn=={TTNN_VERSION} 'numpy<2'")
+    version = interpreter.packages.get("ttnn")
+    if version is None:
+        said = f"ttnn is not installed under {interpreter.path}"
+        return Check("ttnn", "ttnn", "missing", said, install)
+    if interpreter.ttnn_error:
+        said = f"ttnn cannot be imported: {interpreter.ttnn_error}"
+        return Check("ttnn", "ttnn", "missing", said, f"Install it again.\n{install}")
+    if not interpreter.ttnn_folder:
+        said = f"whether ttnn can be imported is not told: {interpreter.problem or 'no answer'}"
+        return Check("ttnn", "ttnn", "unknown", said)
+    other = f"; this version was made with {TTNN_VERSION}" if version != TTNN_VERSION else ""
+    return Check("ttnn", "ttnn", "ok", f"{version or 'built from source'}{other}")
+
+
+def _numpy(interpreter: Interpreter) -> Check:
+    title, version = "numpy below 2", interpreter.packages.get("numpy", "")
+    major = version.partition(".")[0]
+    if not major.isdigit():
+        return Check("numpy", title, "unknown", "its version is not told")
+    if int(major) >= 2:
+        said = f"numpy {version} under {interpreter.path}, but ttnn needs one below 2"
+        return Check("numpy", title, "missing", said, _installing(interpreter, "'numpy<2'"))
+    return Check("numpy", title, "ok", version)
+
+
+def _compiler(
+    interpreter: Interpreter | None, places: Places, environment: Mapping[str, str]
+) -> Check:
+    title = "Kernel compiler sfpi"
+    roots = [environment[name] for name in ("TT_METAL_RUNTIME_ROOT", "TT_METAL_HOME")
+             if environment.get(name)]  # fmt: skip
+    if interpreter is not None and interpreter.ttnn_folder:
+        roots.append(interpreter.ttnn_folder)
+    folders = [*(Path(root) / "runtime" / "sfpi" for root in roots), places.compiler]
+    for folder in folders:
+        if any(folder.glob(_COMPILER_NAMES)):
+            return Check("sfpi", title, "ok", str(folder))
+    return Check(
+        "sfpi", title, "missing", f"not found at {' or '.join(map(str, folders))}",
+        "It is not in ttnn's wheel. Install it from https://github.com/tenstorrent/sfpi/releases",
+    )  # fmt: skip
+
+
+def _ttml(interpreter: Interpreter) -> Check:
+    """tt-train's bindings: another way to train, which nothing here depends on."""
+    title = "tt-train's ttml (optional)"
+    if interpreter.ttml_real is None:
+        return Check("ttml", title, "unknown", "not installed; not needed", _NOT_TTML, False)
+    if not interpreter.ttml_real:
+        said = "the ttml that is installed is another package of that name"
+        advice = f"{interpreter.path} -m pip uninstall ttml\n{_NOT_TTML}"
+        return Check("ttml", title, "missing", said, advice, False)
+    if interpreter.ttml_error:
+        said = f"it cannot be imported: {interpreter.ttml_error}"
+        return Check("ttml", title, "missing", said, _NOT_TTML, False)
+    return Check("ttml", title, "ok", "tt-train's is importable", needed=False)

@@ -1,0 +1,128 @@
+"""``preflight``, and what the other commands say of a card that cannot train."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.__main__ import main
+from engine.cli import preflight as command
+from engine.devices import preflight as module
+from engine.devices.interpreter import remembered
+from engine.devices.preflight import preflight
+from engine.devices.tenstorrent import Discovery, present_cards
+from tests.engine.devices import stand_in
+from tests.engine.devices.recorded import device, driver_tree, on_path
+
+
+@pytest.fixture(autouse=True)
+def _no_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_path(monkeypatch.setenv, tmp_path / "bin")
+
+
+@pytest.fixture
+def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine on which everything is there; returns the worker's Python."""
+    places = stand_in.ready_places(tmp_path / "machine")
+    monkeypatch.setattr(module, "CARDS_TRAIN", True)
+    monkeypatch.setattr(command, "preflight", lambda name: preflight(name, places=places))
+    return stand_in.python(tmp_path / "python")
+
+
+def test_ready_is_status_0(ready: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["preflight", "--device", "n150:0", "--python", str(ready)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("training on n150:0 can start\n\nok       Kernel driver")
+    assert f"{ready} is used for n150:0 from now on." in captured.out
+    assert captured.err == ""
+    assert remembered() == {"n150:0": ready}
+    assert main(["preflight", "--device", "n150"]) == 0, "it is remembered"
+
+
+def test_not_ready_is_status_2_with_the_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["preflight", "--device", "n300:0"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out.startswith("cannot train on n300:0: ")
+    assert "missing  Card " in captured.out
+    assert captured.err == ""
+
+
+def test_json_is_one_document(ready: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["preflight", "--device", "n150:0", "--python", str(ready), "--json"]
+    assert main(arguments) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["device"], document["ready"]) == ("n150:0", True)
+    assert document["python"] == str(ready)
+    assert document["checks"][0] == {
+        "name": "driver", "title": "Kernel driver", "state": "ok", "found": "it is loaded",
+        "advice": "", "needed": True,
+    }  # fmt: skip
+
+
+def test_without_a_name_the_first_card_here_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["preflight"]) == 2
+    assert "no Tenstorrent card is in this computer" in capsys.readouterr().err
+    root = driver_tree(tmp_path, {0: {}, 1: device("p150b", "7", 2)})
+    monkeypatch.setattr(command, "discover", lambda: Discovery(present_cards(root)))
+    assert main(["preflight", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["device"] == "p150:0"
+
+
+@pytest.mark.parametrize("python", ["/nowhere/python3", "/bin/true", "/"])
+def test_a_program_that_is_no_python_is_refused(
+    python: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["preflight", "--device", "n150:0", "--python", python, "--json"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"engine preflight: {python} cannot be used as a Python: ")
+    assert remembered() == {}
+
+
+def test_a_python_of_another_version_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = stand_in.python(tmp_path / "old", version=(3, 11))
+    assert main(["preflight", "--device", "n150:0", "--python", str(old)]) == 2
+    assert "is Python 3.11.4; ttnn exists for 3.10 and 3.12 only" in capsys.readouterr().err
+    assert remembered() == {}
+
+
+@pytest.mark.parametrize("name", ["cpu", "n151", "", "\x1b[31m"])
+def test_a_device_that_is_no_card_is_bad_input(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["preflight", "--device", name]) == 2
+    assert "is not a Tenstorrent card" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_training_on_a_card_ends_at_once_with_the_list(
+    more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    arguments = ["train", "nano-trickster", "--device", "n150:0", "--run", str(run)]
+    assert main([*arguments, *more]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    first, *rest = captured.err.splitlines()
+    assert first.startswith("engine train: device: cannot train on n150:0: ")
+    assert any(line.startswith("missing  Card ") for line in rest)
+    assert any("make tenstorrent-env" in line for line in rest)
+    assert not run.exists()
+
+
+def test_preflight_loads_no_torch_and_no_numpy() -> None:
+    code = (
+        "import sys; from engine.__main__ import main; main(['preflight', '--device', 'n150:0']); "
+        "sys.exit(bool({'torch', 'numpy', 'ttnn'} & set(sys.modules)))"
+    )
+    root = Path(__file__).resolve().parents[3]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, check=False, capture_output=True)
+    assert done.returncode == 0
