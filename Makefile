@@ -9,11 +9,15 @@ VENV := .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
+# The environment of workers for Tenstorrent cards, and the interpreter that it is made with.
+CARD_VENV := .venv-tenstorrent
+TT_PYTHON ?=
+
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check coverage format screenshots bench wheel wheel-check interpreters clean
+.PHONY: help setup run test check coverage format screenshots bench wheel wheel-check interpreters tenstorrent-env clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(INSTALLED) ## Make .venv and install everything into it
 
@@ -55,8 +59,16 @@ wheel-check: $(INSTALLED) ## Install the wheel into empty environments and use i
 interpreters: $(INSTALLED) ## Test the engine with each Python 3.10 to 3.13 found here (minutes)
 	$(PY) -m tests.project.interpreter_check
 
+tenstorrent-env: ## Make .venv-tenstorrent: ttnn and the bare engine, for Tenstorrent cards
+	@python="$$($(find-card-python))" && [ -n "$$python" ] || { $(no-card-python); exit 1; } && \
+	echo "$(CARD_VENV): $$("$$python" --version), the bare engine and ttnn (about 200 MB)" && \
+	{ $(CARD_VENV)/bin/python -c '$(fits-card)' 2>/dev/null || "$$python" -m venv --clear $(CARD_VENV); }
+	$(CARD_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+		-c constraints-tenstorrent.txt -e . ttnn
+	@echo "Done. What else a card needs: $(PY) -m engine preflight --device n150:0"
+
 clean: ## Remove .venv and all that tools have written
-	rm -rf $(VENV) build dist screenshots htmlcov .coverage .coverage.* \
+	rm -rf $(VENV) $(CARD_VENV) build dist screenshots htmlcov .coverage .coverage.* \
 		.mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -73,4 +85,15 @@ define fit-interpreter
 	echo "make: $(PYTHON) is $$($(PYTHON) --version 2>&1); Trickster needs Python 3.10 to 3.13. Install one (Debian, Ubuntu: sudo apt install python3.12 python3.12-venv) and name it: make PYTHON=python3.12" >&2; exit 1; }; } && \
 { $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	echo "make: $(PYTHON) comes without its venv module. Install it: sudo apt install $$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])') (Debian, Ubuntu)" >&2; exit 1; }; }
+endef
+
+fits-card := import ensurepip, venv, sys; sys.exit(sys.version_info[:2] not in ((3, 10), (3, 12)))
+
+define find-card-python
+for python in $(if $(TT_PYTHON),"$(TT_PYTHON)",python3.12 python3.10 "$$HOME"/.pyenv/versions/3.12.*/bin/python "$$HOME"/.pyenv/versions/3.10.*/bin/python python3); do \
+	"$$python" -c '$(fits-card)' 2>/dev/null && { echo "$$python"; break; }; done
+endef
+
+define no-card-python
+echo "make: ttnn exists for Python 3.12 and 3.10 only, and $(if $(TT_PYTHON),$(TT_PYTHON) is neither,neither is here) (with its venv module). Install one (Ubuntu 24.04: sudo apt install python3.12 python3.12-venv; Ubuntu 22.04: sudo apt install python3.10 python3.10-venv), or name one: make tenstorrent-env TT_PYTHON=/path/to/python3.12" >&2
 endef

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from engine.devices.card import card_name
+from engine.devices.preflight import worker_interpreter
 from engine.events import Started, Step, Validation
 from engine.locations import runs_home
 from engine.run_directory import (
@@ -105,7 +107,7 @@ def discard(directory: RunDirectory) -> None:
 def launch(
     directory: RunDirectory,
     *,
-    interpreter: str | os.PathLike[str] = sys.executable,
+    interpreter: str | os.PathLike[str] | None = None,
     resume: bool = False,
     resume_step: int | None = None,
     steps: int | None = None,
@@ -113,17 +115,22 @@ def launch(
     """Start a worker on a run; it outlives this process and writes to the run's log.txt.
 
     ``resume`` says that the run may have been started before: it goes on from its newest
-    checkpoint, or from ``resume_step``, up to ``steps``. ``interpreter`` is a Python with torch,
-    which need not be this one. Raises RunDirectoryError where the run is not there, has a worker
-    already, or was started before and ``resume`` is false, and where the worker cannot start.
+    checkpoint, or from ``resume_step``, up to ``steps``. ``interpreter`` is a Python with torch
+    (default: this one); for a run on a Tenstorrent card one with ttnn (default: the one chosen for
+    that card), which is checked first and may take seconds.
+
+    Raises RunDirectoryError where the run is not there, has a worker already, or was started
+    before and ``resume`` is false, and where the worker cannot start; CardNotReadyError with the
+    checklist where something is missing that training on the card needs.
     """
-    directory.record()
+    device = directory.record().run.device
     if directory.worker_alive():
         raise RunDirectoryError(f"a worker is on {directory.path} already")
     if not resume and directory.events_file.exists():
         raise RunDirectoryError(f"{directory.path} was started before: resume it")
+    python = _worker_python(device, interpreter)
     command = [
-        str(interpreter), "-m", "engine.worker", str(directory.path.resolve()),
+        str(python), "-m", "engine.worker", str(directory.path.resolve()),
         "--from-commands", str(directory.commands_size()),
     ]  # fmt: skip
     if resume_step is not None:
@@ -142,7 +149,14 @@ def launch(
                 start_new_session=True,
             )
     except OSError as error:
-        raise RunDirectoryError(f"cannot start {interpreter}: {error}") from error
+        raise RunDirectoryError(f"cannot start {python}: {error}") from error
+
+
+def _worker_python(device: str, interpreter: str | os.PathLike[str] | None) -> Path:
+    """The Python that a worker for ``device`` starts under."""
+    chosen = None if interpreter is None else Path(interpreter)
+    card = card_name(device)
+    return worker_interpreter(card, chosen) if card else chosen or Path(sys.executable)
 
 
 def worker_environment() -> dict[str, str]:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from engine.devices import preflight
+from engine.devices.interpreter import remember
+from engine.devices.preflight import CardNotReadyError
 from engine.events import Finished, Started, Step, Validation
 from engine.launch import create_run, discard, launch, list_runs, summarize, worker_environment
 from engine.locations import runs_home
@@ -16,6 +19,7 @@ from engine.parameter import SpecError
 from engine.run_directory import EventWriter, RunDirectory, RunDirectoryError
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
+from tests.engine.devices import stand_in
 
 SPEC, RUN = ModelSpec(), RunSpec(steps=200)
 
@@ -115,6 +119,63 @@ def test_an_interpreter_that_is_not_there_says_so(tmp_path: Path) -> None:
     directory = create_run(SPEC, RUN, "x", tmp_path / "run")
     with pytest.raises(RunDirectoryError, match="cannot start"):
         launch(directory, interpreter=tmp_path / "python")
+
+
+def test_a_worker_starts_under_this_python_unless_another_is_named(tmp_path: Path) -> None:
+    other = stand_in.python(tmp_path / "other")
+    process = launch(create_run(SPEC, RUN, "x", tmp_path / "run"), interpreter=other)
+    assert process.wait(10) == 0
+    assert "engine.worker" in (tmp_path / "other" / "started").read_text().split()
+    plain = launch(create_run(SPEC, RUN.replace(corpus="nowhere.txt"), "x", tmp_path / "plain"))
+    assert isinstance(plain.args, list)
+    assert plain.args[0] == sys.executable
+    assert plain.wait(60) == 1
+
+
+@pytest.fixture
+def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine with everything that a card needs; returns the Python chosen for it."""
+    places = stand_in.ready_places(tmp_path / "machine")
+    monkeypatch.setattr(preflight, "CARDS_TRAIN", True)
+    monkeypatch.setattr(preflight, "Places", lambda: places)
+    python = stand_in.python(tmp_path / "chosen")
+    remember("n150:0", python)
+    return python
+
+
+@pytest.mark.parametrize("device", ["n150:0", "n150"])
+def test_a_card_s_worker_starts_under_the_python_chosen_for_it(
+    tmp_path: Path, card: Path, device: str
+) -> None:
+    directory = create_run(SPEC, RUN.replace(device=device), "x", tmp_path / "run")
+    process = launch(directory)
+    assert isinstance(process.args, list)
+    assert process.args[0] == str(card)
+    assert process.wait(10) == 0
+    told = (tmp_path / "chosen" / "started").read_text().splitlines()
+    assert told[:3] == ["-m", "engine.worker", str(directory.path)]
+
+
+def test_a_card_that_lacks_something_starts_nothing_and_says_what(
+    tmp_path: Path, card: Path
+) -> None:
+    (tmp_path / "chosen" / "site" / "ttnn" / "__init__.py").write_text("raise ImportError('numa')")
+    directory = create_run(SPEC, RUN.replace(device="n150:0"), "x", tmp_path / "run")
+    with pytest.raises(CardNotReadyError, match="ttnn cannot be imported: ImportError: numa"):
+        launch(directory)
+    with pytest.raises(CardNotReadyError, match="cannot be used"):
+        launch(directory, interpreter=tmp_path / "nowhere")
+    assert not (tmp_path / "chosen" / "started").exists()
+    assert not directory.log_file.exists()
+
+
+def test_until_there_is_a_worker_for_cards_none_starts(
+    tmp_path: Path, card: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "CARDS_TRAIN", False)
+    directory = create_run(SPEC, RUN.replace(device="n150:0"), "x", tmp_path / "run")
+    with pytest.raises(CardNotReadyError, match="not part of this version yet"):
+        launch(directory)
 
 
 def test_discard_removes_what_is_ours_and_nothing_else(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ FILES = {
     "main.py",
     "Makefile",
     "constraints.txt",
+    "constraints-tenstorrent.txt",
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
@@ -68,7 +69,7 @@ def makefile(tmp_path: Path) -> Path:
         pytest.skip("make is not installed")
     folder = tmp_path / "clone"
     folder.mkdir()
-    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "constraints-tenstorrent.txt"):
         shutil.copy(ROOT / name, folder)
     return folder
 
@@ -126,3 +127,49 @@ def test_make_says_which_package_brings_venv(makefile: Path) -> None:
     line = complaint(makefile, python)
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     assert f"sudo apt install python{version}-venv" in line
+
+
+# The environment for Tenstorrent cards
+
+
+def test_the_card_environment_is_pinned_without_torch_and_qt() -> None:
+    text = (ROOT / "constraints-tenstorrent.txt").read_text(encoding="utf-8").lower()
+    pins = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert "ttnn==0.81.1" in pins
+    assert "numpy<2" in pins
+    assert not any(pin.startswith(("torch", "pyside", "shiboken")) for pin in pins)
+
+
+def test_both_environments_have_the_same_versions_of_what_the_engine_needs() -> None:
+    lines = {
+        name: set((ROOT / name).read_text(encoding="utf-8").splitlines())
+        for name in ("constraints.txt", "constraints-tenstorrent.txt")
+    }
+    shared = {line for line in lines["constraints-tenstorrent.txt"] if "==" in line}
+    assert shared - {"ttnn==0.81.1"} <= lines["constraints.txt"]
+
+
+def test_make_says_which_python_ttnn_needs(makefile: Path) -> None:
+    old = interpreter(makefile, "exit 1")
+    done = make(makefile, "tenstorrent-env", f"TT_PYTHON={old}")
+    assert done.returncode != 0
+    (line,) = (line for line in done.stderr.splitlines() if "***" not in line)
+    assert "ttnn exists for Python 3.12 and 3.10 only" in line
+    assert "sudo apt install python3.12 python3.12-venv" in line
+    assert not (makefile / ".venv-tenstorrent").exists()
+
+
+def test_make_installs_the_bare_engine_and_ttnn_into_its_own_environment(makefile: Path) -> None:
+    """With a Python that writes down what it is told, and makes an environment of itself."""
+    said = makefile / "said"
+    python = interpreter(
+        makefile,
+        f'echo "$@" >> {said}\n'
+        'if [ "$1 $2" = "-m venv" ]; then mkdir -p $4/bin; cp "$0" $4/bin/python; fi',
+    )
+    done = make(makefile, "tenstorrent-env", f"TT_PYTHON={python}")
+    assert done.returncode == 0, done.stderr
+    assert (makefile / ".venv-tenstorrent" / "bin" / "python").exists()
+    assert not (makefile / ".venv").exists()
+    install = said.read_text().splitlines()[-1]
+    assert install.endswith("-c constraints-tenstorrent.txt -e . ttnn")

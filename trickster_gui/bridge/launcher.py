@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -34,7 +33,7 @@ class Launcher(Protocol):
 
 
 class EngineLauncher:
-    """The engine's own workers, under ``interpreter`` (None: the window's)."""
+    """The engine's own workers, under ``interpreter`` (None: the window's, or a card's own)."""
 
     def __init__(self, interpreter: Path | None = None) -> None:
         self.interpreter = interpreter
@@ -56,10 +55,10 @@ class EngineLauncher:
         """Start a worker in a session of its own."""
         from engine.launch import launch
 
-        python = self.interpreter or Path(sys.executable)
         return launch(
-            directory, interpreter=python, resume=resume, resume_step=from_step, steps=steps
-        )
+            directory, interpreter=self.interpreter, resume=resume, resume_step=from_step,
+            steps=steps,
+        )  # fmt: skip
 
     def runs(self) -> Sequence[Path]:
         """Folders of all runs, the newest first."""
