@@ -13,6 +13,7 @@ from PySide6.QtGui import (
     QPainter,
     QPainterPath,
     QPaintEvent,
+    QRegion,
     QResizeEvent,
     QWheelEvent,
 )
@@ -123,7 +124,9 @@ class MemoryPanel(Part):
         if words != self.toolTip():
             self.setToolTip(words)
             self.setAccessibleDescription(words)
-            self.update(0, 0, self.width(), self._rows_top())
+            # Without the button that lies there: it would be drawn anew at each tick of a drag.
+            above = QRegion(0, 0, self.width(), self._rows_top())
+            self.update(above.subtracted(QRegion(self.lighten.geometry())))
         self._update_words()
 
     def _update_words(self) -> None:

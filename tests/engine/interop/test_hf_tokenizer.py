@@ -25,7 +25,9 @@ def pair(kind: str) -> tuple[Tokenizer, LibraryTokenizer]:
     return ours, LibraryTokenizer.from_str(hf_tokenizer(ours))
 
 
-texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=60) | st.lists(
+# Characters that this Python's Unicode tables do not know yet may be letters to the library's newer
+# ones.
+texts = st.text(st.characters(exclude_categories=("Cs", "Cn")), max_size=60) | st.lists(
     st.sampled_from(TEXT.split(" ")), max_size=20
 ).map(" ".join)
 

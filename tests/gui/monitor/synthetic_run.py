@@ -110,7 +110,7 @@ def scene(name: str, begin: float = BEGIN) -> list[Event]:
         return [
             *begun,
             *stretch(0, 2_000, 2_000, begin=begin),
-            Finished(2_000, "completed", 1.72, 2_000, ended),
+            Finished(2_000, "completed", 1.72, 2_000, time=ended),
         ]
     if name == "overfit":
         return [*begun, *stretch(0, 1_800, 2_000, begin=begin, overfit_from=800)]
