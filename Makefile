@@ -61,7 +61,7 @@ interpreters: $(INSTALLED) ## Test the engine with each Python 3.10 to 3.13 foun
 
 tenstorrent-env: ## Make .venv-tenstorrent: ttnn and the bare engine, for Tenstorrent cards
 	@python="$$($(find-card-python))" && [ -n "$$python" ] || { $(no-card-python); exit 1; } && \
-	echo "$(CARD_VENV): $$("$$python" --version), the bare engine and ttnn (about 200 MB)" && \
+	echo "$(CARD_VENV): $$("$$python" --version), the bare engine and ttnn (700 MB)" && \
 	{ $(CARD_VENV)/bin/python -c '$(fits-card)' 2>/dev/null || "$$python" -m venv --clear $(CARD_VENV); }
 	$(CARD_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
 		-c constraints-tenstorrent.txt -e . ttnn

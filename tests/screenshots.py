@@ -78,6 +78,13 @@ def _scenes(opened: program.Application) -> Iterator[tuple[str, Callable[[], Non
     yield "7-presets", lambda: _open(window.open_presets)
     yield "8-commands", lambda: _open(window.open_palette)
 
+    def checklist() -> None:
+        _open(lambda: opened.cards.open_checklist("n150:0"))
+        until(lambda: opened.cards.readiness.state("n150:0").report is not None)
+        settle(200)
+
+    yield "9-checklist", checklist
+
 
 def _open(show: Callable[[], None]) -> None:
     for popup in _popups():

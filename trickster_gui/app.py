@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QApplication, QLineEdit
 
 from engine import __version__
 from engine.cost.calibration import Calibration, CalibrationError, load_calibration
+from engine.devices.card import card_name
 from engine.locations import data_home
 from engine.presets import preset
 from engine.recipe import FIRST_LOOK_S, predicted_time, proposed_run
@@ -20,6 +21,7 @@ from engine.run_spec import run_to_dict
 from engine.words import duration
 from trickster_gui import collector, last_resort
 from trickster_gui.bridge import RunBridge
+from trickster_gui.cards.desk import CardDesk
 from trickster_gui.commands import Command
 from trickster_gui.controls import fonts
 from trickster_gui.devices import Surroundings, full_surroundings, with_tools_asked
@@ -57,6 +59,7 @@ class Application(QObject):
             self.document, self.themes, self.messages, session.settings,
             MonitorView(self.document, self.themes, self.bridge),
         )  # fmt: skip
+        self.cards = CardDesk(self.window, self.bridge, self.messages, self)
         self.window.files.path = session.path
         self._save_failed = self._measuring = False
         # Not restarted by further changes: a drag that goes on is saved all the same.
@@ -84,6 +87,7 @@ class Application(QObject):
 
     def _cards_listed(self, around: Surroundings) -> None:
         self.window.show_surroundings(around)
+        self.cards.look_at(around)
         if around.problems:
             self._devices_failed("; ".join(around.problems))
 
@@ -98,6 +102,8 @@ class Application(QObject):
                     lambda: bridge.state == "paused"),
             Command("stop", "Stop training", bridge.stop, (), "Run", lambda: bridge.alive),
             Command("calibrate", "Measure this computer's speed", self.calibrate, (), "Run"),
+            Command("card", "What training on this card needs…", self._check_card, (), "Run",
+                    lambda: bool(card_name(self.document.run.device))),
             Command("suit", "Make the run last about a minute here", self.suit_run, (), "Run"),
         ):  # fmt: skip
             self.window.add_command(command)
@@ -109,6 +115,10 @@ class Application(QObject):
             focused.clearFocus()
             focused.setFocus()
         self.window.monitor.train()
+
+    def _check_card(self) -> None:
+        """Show the checklist of the card that the design would be trained on."""
+        self.cards.open_checklist(self.document.run.device)
 
     def calibrate(self) -> None:
         """Measure how fast this computer trains, for predicted times."""
@@ -195,6 +205,7 @@ class Application(QObject):
         """Save, and end everything that runs besides the window. Runs themselves go on."""
         self.save(sync=True)
         self._closing.set()
+        self.cards.close()
         self.window.close()
         self._save_timer.stop()
         self.bridge.shutdown()

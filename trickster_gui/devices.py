@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from engine.devices.card import Device, load_cards
+from engine.devices.card import Device, card_name, load_cards
 from engine.devices.host import cpu_device, host_devices
 from engine.devices.tenstorrent import discover, present_cards
 from engine.devices.tenstorrent_boards import PresentCard
 from engine.words import binary_bytes
 from trickster_gui.controls.search_list import Entry
 
-HERE, NOT_HERE = "In this computer", "Not here: cost only"
+CARDS, HERE, NOT_HERE = "Tenstorrent cards", "In this computer", "Not here: cost only"
 
 
 @dataclass(frozen=True)
@@ -87,17 +87,33 @@ def with_tools_asked(around: Surroundings, stop: Callable[[], bool]) -> Surround
     return replace(around, cards=found.cards, problems=found.problems)
 
 
-def device_entries(around: Surroundings, chosen: str) -> list[Entry]:
-    """The list of the device picker."""
-    entries = [Entry("auto", around.title("auto"), section=HERE, current=chosen == "auto")]
+def device_entries(
+    around: Surroundings, chosen: str, state_of: Callable[[str], str] = lambda name: ""
+) -> list[Entry]:
+    """The list of the device picker: the cards that are here first, each with its state."""
+    entries = [_card_entry(card, state_of(card.name), chosen) for card in around.cards]
+    entries.append(Entry("auto", around.title("auto"), section=HERE, current=chosen == "auto"))
     entries += [_entry(device, device.name, HERE, chosen) for device in around.host]
-    present = set()
-    for card in around.cards:
-        if card.card is not None:
-            present.add(card.card.name)
-            entries.append(_entry(card.card, card.name, HERE, chosen))
+    present = {card.card.name for card in around.cards if card.card is not None}
     absent: Sequence[Device] = [card for card in load_cards() if card.name not in present]
     return entries + [_entry(device, device.name, NOT_HERE, chosen) for device in absent]
+
+
+def _card_entry(card: PresentCard, state: str, chosen: str) -> Entry:
+    """A card that is here. One that the card table does not know can be seen, not chosen."""
+    told = (
+        state,
+        f"part of {card.part_of}" if card.part_of else "",
+        "" if card.temperature_c is None else f"{card.temperature_c:.0f} °C",
+        "" if card.power_w is None else f"{card.power_w:.0f} W",
+        *(() if card.card is not None else card.notes),
+    )
+    title = card.card.title if card.card is not None else f"Card of type {card.card_type}"
+    memory = card.card.printed_memory if card.card is not None else ""
+    return Entry(
+        card.name, f"{title} · {card.name}", " · ".join(part for part in told if part), memory,
+        CARDS, enabled=card.card is not None, current=card_name(chosen) == card.name,
+    )  # fmt: skip
 
 
 def _entry(device: Device, name: str, section: str, chosen: str) -> Entry:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from PySide6.QtCore import QByteArray, QEvent, QPoint, Qt, Signal
 from PySide6.QtGui import QAction, QCloseEvent, QKeySequence, QResizeEvent
@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
 
 from engine.cost.claims import headline
 from engine.cost.evaluation import Cost
+from engine.devices.card import card_name
 from engine.parameter import SpecError
 from engine.presets import preset
 from engine.resource_files import ResourceError
@@ -52,11 +53,15 @@ _IDLE = "Ctrl+K: every command   ·   Ctrl+P: presets   ·   F1: help on the foc
 class MainWindow(QMainWindow):
     """Puts the panels together and answers the commands. It computes nothing itself.
 
-    ``state_changed`` tells that something about the window is worth remembering.
+    ``state_changed`` tells that something about the window is worth remembering, ``card_chosen``
+    that a person took this Tenstorrent card of this computer, ``checklist_wanted`` that he wants
+    to see what training on this one needs.
     ``monitor`` is the panel of runs, made by the application with its bridge.
     """
 
     state_changed = Signal()
+    card_chosen = Signal(str)
+    checklist_wanted = Signal(str)
 
     def __init__(
         self,
@@ -78,6 +83,8 @@ class MainWindow(QMainWindow):
         self.bar = MessageBar(messages, themes)
         self._looked_at: str | None = None
         self._shown_device: object = None
+        self._card_problems: Mapping[str, str] = {}
+        self._card_states: Mapping[str, str] = {}
         self._lists: dict[str, SearchList] = {}
         self._arrange()
         self._declare_commands()
@@ -128,25 +135,37 @@ class MainWindow(QMainWindow):
             self.document.edit(run={"device": name}, text=text)
         else:
             self._looked_at = name
+            is_card = bool(card_name(name))
             self.messages.post(
                 "info",
                 f"{self.around.title(name)} is not in this computer: its costs are shown, runs go "
                 f"to {self.around.short_title(self.document.run.device)}.",
+                "What it needs" if is_card else "",
+                (lambda: self.checklist_wanted.emit(name)) if is_card else None,
             )
         self._show_device()
         self.state_changed.emit()
+        if card_name(name) and self._looked_at is None:
+            self.card_chosen.emit(card_name(name))
+
+    def show_cards(self, states: Mapping[str, str], problems: Mapping[str, str]) -> None:
+        """Show how each card of this computer stands, and why some cannot train, by name."""
+        self._card_states, self._card_problems = dict(states), dict(problems)
+        self._show_device()
 
     def _show_device(self) -> None:
-        shown = (self._looked_at, self.document.run.device, self.around)
+        shown = (self._looked_at, self.document.run.device, self.around, self._card_problems)
         if shown == self._shown_device:  # most changes are of the model: a drag must not wait
             return
         self._shown_device = shown
         name = self._looked_at or self.document.run.device
         self.cost.set_selected_device(self._looked_at)
         here = self.around.is_here(name) or not self.around.complete
-        self.top.set_device(self.around.short_title(name), here)
+        problem = self._card_problems.get(card_name(name), "")
+        self.top.set_device(self.around.short_title(name), here, problem)
         chosen = self.document.run.device
-        absent = self.around.complete and not self.around.is_here(chosen)
+        # A card's Train button stays alive: pressing it opens the list of what is missing.
+        absent = self.around.complete and not self.around.is_here(chosen) and not card_name(chosen)
         title = self.around.title(chosen)
         self.monitor.set_device_problem(
             f"{title} is not in this computer: choose another device at the top." if absent else ""
@@ -301,12 +320,15 @@ class MainWindow(QMainWindow):
             self.top.presets, 460,
         )  # fmt: skip
 
+    def _device_entries(self, _: str) -> Sequence[Entry]:
+        chosen = self._looked_at or self.document.run.device
+        return device_entries(self.around, chosen, lambda name: self._card_states.get(name, ""))
+
     def open_devices(self) -> None:
         """The list of devices, below its button."""
-        chosen = self._looked_at or self.document.run.device
         self._open_below(
-            "devices", "Search devices", lambda _: device_entries(self.around, chosen),
-            self.choose_device, self.top.device, 360,
+            "devices", "Search devices", self._device_entries,
+            self.choose_device, self.top.device, 380,
         )  # fmt: skip
 
     def open_palette(self) -> None:

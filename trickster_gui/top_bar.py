@@ -100,12 +100,14 @@ class TopBar(QFrame):
         self._show(document.design)
         self.show_theme()
 
-    def set_device(self, words: str, here: bool) -> None:
-        """Show the chosen device; one that is not here is marked so."""
-        self.device.setText(words if here else f"{words} (not here)")
+    def set_device(self, words: str, here: bool, problem: str = "") -> None:
+        """Show the chosen device; one that is not here, or cannot train, is marked so."""
+        mark = " (not ready)" if problem else ""
+        self.device.setText(words + mark if here else f"{words} (not here)")
         self.device.setToolTip(
-            "Device to train on" if here else f"{words} is not in this computer: costs only"
-        )
+            (problem or "Device to train on") if here
+            else f"{words} is not in this computer: costs only"
+        )  # fmt: skip
         self.device.updateGeometry()
 
     def show_theme(self) -> None:

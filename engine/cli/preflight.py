@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 from pathlib import Path
 
 from engine.devices.card import card_name
-from engine.devices.interpreter import Interpreter, InterpreterError, ask, remember
+from engine.devices.interpreter import choose
 from engine.devices.preflight import Preflight, preflight
 from engine.devices.tenstorrent import discover
 from engine.parameter import SpecError
@@ -32,9 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     device = card_name(arguments.device) if arguments.device is not None else _first_card()
     if not device:
         raise SpecError("device", f"{arguments.device[:40]!r} is not a Tenstorrent card")
-    chosen = _chosen(arguments.python)
-    if chosen is not None:
-        remember(device, chosen.path)
+    chosen = None if arguments.python is None else choose(device, Path(arguments.python))
     report = preflight(device)
     if arguments.json:
         print(json.dumps(_document(report), indent=2))
@@ -54,24 +51,6 @@ def _first_card() -> str:
         "device", "no Tenstorrent card is in this computer; name the one to check for: "
         "--device n150:0",
     )  # fmt: skip
-
-
-def _chosen(typed: str | None) -> Interpreter | None:
-    """The Python that was named, if it is one that can be used.
-
-    Raises InterpreterError where it is none, or one of a version that ttnn does not exist for.
-    """
-    if typed is None:
-        return None
-    path = Path(os.path.abspath(Path(typed).expanduser()))  # noqa: PTH100 - keep a venv's own link
-    found = ask(path)
-    if not found.version:
-        raise InterpreterError(f"{path} cannot be used as a Python: {found.problem}")
-    if not found.supported:
-        raise InterpreterError(
-            f"{path} is Python {found.version_text}; ttnn exists for 3.10 and 3.12 only"
-        )
-    return found
 
 
 def _document(report: Preflight) -> dict[str, object]:

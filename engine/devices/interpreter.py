@@ -218,8 +218,27 @@ def _is_usable_path(path: str) -> bool:
     return 0 < len(path) <= _MOST_TEXT and "\0" not in path and Path(path).is_absolute()
 
 
+def choose(device: str, path: Path) -> Interpreter:
+    """Use this interpreter for ``device`` from now on, if it is one that can be used at all.
+
+    Whether it has ttnn is another question: that can be installed later. Raises InterpreterError
+    where it is no Python, or one of a version that ttnn does not exist for; nothing is changed.
+    """
+    # Resolving the link of a virtual environment would leave the environment.
+    path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100
+    found = ask(path)
+    if not found.version:
+        raise InterpreterError(f"{path} cannot be used as a Python: {found.problem}")
+    if not found.supported:
+        raise InterpreterError(
+            f"{path} is Python {found.version_text}; ttnn exists for 3.10 and 3.12 only"
+        )
+    remember(device, path)
+    return found
+
+
 def remember(device: str, path: Path) -> None:
-    """Use this interpreter for ``device`` from now on.
+    """Write down that this interpreter is the one for ``device``.
 
     Raises InterpreterError where that cannot be written down.
     """

@@ -67,9 +67,11 @@ def _packages(interpreter: Interpreter) -> Check:
     if not missing:
         return Check("packages", title, "ok", "all there")
     quoted = " ".join(f"'{name}'" if "<" in name else name for name in missing)
+    count = f"{len(missing)} package{'s' if len(missing) > 1 else ''} that the engine needs"
     return Check(
-        "packages", title, "missing", f"{', '.join(missing)} missing under {interpreter.path}",
-        _installing(interpreter, quoted),
+        "packages", title, "missing",
+        f"{count} {'are' if len(missing) > 1 else 'is'} missing in the worker's Python",
+        f"Missing: {', '.join(missing)}\n{_installing(interpreter, quoted)}",
     )  # fmt: skip
 
 
@@ -77,7 +79,7 @@ def _ttnn(interpreter: Interpreter) -> Check:
     install = _installing(interpreter, f"ttnn=={TTNN_VERSION} 'numpy<2'")
     version = interpreter.packages.get("ttnn")
     if version is None:
-        said = f"ttnn is not installed under {interpreter.path}"
+        said = "ttnn is not installed in the worker's Python"
         return Check("ttnn", "ttnn", "missing", said, install)
     if interpreter.ttnn_error:
         said = f"ttnn cannot be imported: {interpreter.ttnn_error}"
@@ -95,7 +97,7 @@ def _numpy(interpreter: Interpreter) -> Check:
     if not major.isdigit():
         return Check("numpy", title, "unknown", "its version is not told")
     if int(major) >= 2:
-        said = f"numpy {version} under {interpreter.path}, but ttnn needs one below 2"
+        said = f"numpy {version}, but ttnn needs one below 2"
         return Check("numpy", title, "missing", said, _installing(interpreter, "'numpy<2'"))
     return Check("numpy", title, "ok", version)
 

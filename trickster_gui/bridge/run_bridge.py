@@ -121,12 +121,17 @@ class RunBridge(QObject):
         self._line: _Line | None = None
         self._ending: list[_Line] = []
         self._asked_to_start = False
+        self._may_start: Callable[[RunSpec], bool] = lambda run: True
         self.state: RunState = "none"
         self.watched: Watched | None = None
 
     def set_interpreter(self, interpreter: Path | None) -> None:
         """The Python that workers run under from now on; None: the window's own."""
         self._launcher = EngineLauncher(interpreter)
+
+    def set_guard(self, may_start: Callable[[RunSpec], bool]) -> None:
+        """Ask this before each new run. Where it says no, it has told the person why."""
+        self._may_start = may_start
 
     @property
     def alive(self) -> bool:
@@ -136,7 +141,10 @@ class RunBridge(QObject):
     # Following a run
 
     def start(self, model: ModelSpec, run: RunSpec, title: str) -> None:
-        """Make a run and start its worker. A worker that is followed now goes on unfollowed."""
+        """Make a run and start its worker, unless the guard is against it. A worker that is
+        followed now goes on unfollowed."""
+        if not self._may_start(run):
+            return
         self._begin(Start(model, run, title), "preparing")
 
     def attach(self, path: Path) -> None:

@@ -209,7 +209,7 @@ def test_an_iommu_stands_in_for_hugepages(tmp_path: Path, python: Path) -> None:
     ("versions", "name", "said"),
     [
         ({"ttnn": None}, "ttnn", "ttnn is not installed"),
-        ({"tokenizers": None}, "packages", "tokenizers missing"),
+        ({"tokenizers": None}, "packages", "1 package that the engine needs is missing"),
         ({"numpy": "2.2.6"}, "numpy", "needs one below 2"),
     ],
 )

@@ -1,0 +1,142 @@
+"""Choosing a card that cannot train opens its checklist, and no run starts on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+from pytestqt.qtbot import QtBot
+
+from engine.devices.interpreter import remember
+from engine.locations import runs_home
+from trickster_gui.app import Application
+from trickster_gui.devices import CARDS
+
+pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
+
+
+def is_open(application: Application, device: str) -> bool:
+    opened = application.cards.checklist
+    return opened is not None and opened.isVisible() and opened.device == device
+
+
+def test_the_picker_lists_cards_first_with_their_state(
+    application: Application, found: Callable[[], None], python: Path
+) -> None:
+    remember("p150:0", python)
+    found()
+    QTest.mouseClick(application.window.top.device, Qt.MouseButton.LeftButton)
+    opened = application.window.open_list("devices")
+    assert opened is not None
+    entries = [entry for entry in opened.entries() if not entry.heading]
+    assert [(entry.key, entry.section) for entry in entries[:2]] == [
+        ("n150:0", CARDS), ("p150:0", CARDS),
+    ]  # fmt: skip
+    assert entries[0].title == "Wormhole n150 · n150:0"
+    assert entries[0].detail == "not ready: 1 thing missing · 46 °C · 23 W"
+    assert entries[1].detail == "ready · 46 °C · 23 W"
+    assert entries[2].key == "auto"
+    opened.close()
+
+
+def test_choosing_a_card_that_cannot_train_opens_its_list(
+    application: Application, found: Callable[[], None]
+) -> None:
+    found()
+    window = application.window
+    window.choose_device("n150:0")
+    assert application.document.run.device == "n150:0"
+    assert is_open(application, "n150:0")
+    assert window.top.device.text() == "Wormhole n150 (not ready)"
+    assert "no Python 3.10 or 3.12" in window.top.device.toolTip()
+
+
+def test_choosing_a_card_that_can_train_opens_nothing(
+    application: Application, found: Callable[[], None], python: Path
+) -> None:
+    remember("n150:0", python)
+    found()
+    application.window.choose_device("n150:0")
+    assert application.cards.checklist is None
+    assert application.window.top.device.text() == "Wormhole n150"
+    assert application.cards.may_start(application.document.run)
+
+
+def test_train_is_refused_with_the_first_missing_item_and_opens_the_list(
+    application: Application, found: Callable[[], None]
+) -> None:
+    found()
+    application.window.choose_device("n150:0")
+    assert application.cards.checklist is not None
+    application.cards.checklist.close()
+    train = application.window.monitor.header.train
+    assert train.isEnabled()
+    QTest.mouseClick(train, Qt.MouseButton.LeftButton)
+    assert is_open(application, "n150:0")
+    assert not application.bridge.alive
+    assert not list(runs_home().glob("*")), "no run was made"
+    message = application.window.bar.message()
+    assert message is not None
+    assert message.text.startswith("Cannot train on n150:0: no Python 3.10 or 3.12 was found")
+    assert message.action_text == "What is missing"
+
+
+def test_a_card_of_a_design_from_elsewhere_is_checked_when_it_shall_train(
+    application: Application, qtbot: QtBot
+) -> None:
+    application.document.edit(run={"device": "galaxy:0"})
+    QTest.keyClick(application.window, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    assert is_open(application, "galaxy:0")
+    assert not application.bridge.alive
+    state = application.cards.readiness.state
+    qtbot.waitUntil(lambda: state("galaxy:0").report is not None, timeout=30_000)
+    report = state("galaxy:0").report
+    assert report is not None
+    assert not report.ready
+
+
+def test_a_card_that_is_not_here_only_shows_costs_and_offers_the_list(
+    application: Application, qtbot: QtBot
+) -> None:
+    application.window.choose_device("n150")
+    assert application.document.run.device == "auto"
+    assert application.cards.checklist is None
+    assert application.window.bar.action.text() == "What it needs"
+    QTest.mouseClick(application.window.bar.action, Qt.MouseButton.LeftButton)
+    assert is_open(application, "n150:0")
+    state = application.cards.readiness.state
+    qtbot.waitUntil(lambda: state("n150:0").report is not None, timeout=30_000)
+
+
+def test_other_devices_are_none_of_its_business(application: Application) -> None:
+    assert application.cards.may_start(application.document.run.replace(device="cpu"))
+    application.cards.open_checklist("cpu")
+    assert application.cards.checklist is None
+
+
+def test_a_refusal_is_past_once_the_card_can_train(
+    application: Application, found: Callable[[], None], python: Path, qtbot: QtBot
+) -> None:
+    found()
+    application.window.choose_device("n150:0")
+    assert not application.cards.may_start(application.document.run)
+    remember("n150:0", python)
+    application.cards.readiness.check("n150:0")
+    qtbot.waitUntil(
+        lambda: not application.cards.readiness.problems().get("n150:0"), timeout=30_000
+    )
+    assert application.window.bar.message() is None
+    assert application.window.top.device.text() == "Wormhole n150"
+
+
+def test_the_list_is_a_command(application: Application, found: Callable[[], None]) -> None:
+    command = application.window.commands["card"]
+    assert not command.enabled()
+    found()
+    application.document.edit(run={"device": "p150:0"})
+    assert command.enabled()
+    command.run()
+    assert is_open(application, "p150:0")

@@ -1,0 +1,102 @@
+"""CardDesk: joins the window, the checks of cards and their checklists."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QObject
+
+from engine.devices.card import card_name
+from engine.run_spec import RunSpec
+from trickster_gui.bridge import RunBridge
+from trickster_gui.cards.checklist import Checklist
+from trickster_gui.cards.readiness import CardReadiness
+from trickster_gui.devices import Surroundings
+from trickster_gui.main_window import MainWindow
+from trickster_gui.messages import Messages
+
+_TOPIC = "card"
+
+
+class CardDesk(QObject):
+    """Checks the cards that are here, opens a checklist where one is wanted, and lets no run start
+    on a card that cannot train."""
+
+    def __init__(
+        self, window: MainWindow, bridge: RunBridge, messages: Messages,
+        parent: QObject | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(parent)
+        self._window, self._messages = window, messages
+        self.readiness = CardReadiness(bridge.run_in_background, self)
+        self.checklist: Checklist | None = None
+        self._show_when_known = ""  # a card just chosen: its list opens if something is missing
+        self.readiness.changed.connect(self._known)
+        window.card_chosen.connect(self._chosen)
+        window.checklist_wanted.connect(self.open_checklist)
+        bridge.set_guard(self.may_start)
+
+    def look_at(self, around: Surroundings) -> None:
+        """Check all cards of this computer of which nothing is known yet."""
+        whole = [card for card in around.cards if card.card is not None and not card.part_of]
+        self.readiness.check_new([card.name for card in whole])
+
+    def may_start(self, run: RunSpec) -> bool:
+        """Whether a run may start as far as cards go; where not, the checklist is open."""
+        device = card_name(run.device)
+        if not device:
+            return True
+        report = self.readiness.state(device).report
+        if report is not None and report.ready:
+            return True
+        said = report.summary() if report is not None else f"{device} has to be checked first"
+        self._say(said, device)
+        self.open_checklist(device)
+        return False
+
+    def open_checklist(self, device: str) -> None:
+        """Show what training on this card needs, and check it where nothing is known yet."""
+        device = card_name(device)
+        if not device:
+            return
+        if self.checklist is not None:
+            self.checklist.close()
+            self.checklist.deleteLater()
+        title = self._window.around.title(device)
+        self.checklist = Checklist(device, title, self.readiness, self._window.themes, self._window)
+        self.checklist.again.connect(lambda python: self.readiness.check(device, python))
+        if self.readiness.state(device).report is None:
+            self.readiness.check(device)
+        self.checklist.move(self._window.geometry().center() - self.checklist.rect().center())
+        self.checklist.show()
+        self.checklist.list.setFocus()
+
+    def close(self) -> None:
+        """End checks and close the list."""
+        self.readiness.stop()
+        if self.checklist is not None:
+            self.checklist.close()
+
+    def _chosen(self, device: str) -> None:
+        state = self.readiness.state(device)
+        if state.report is None or state.checking:
+            self._show_when_known = device
+            self.readiness.check(device)
+        elif not state.report.ready:
+            self.open_checklist(device)
+
+    def _known(self, device: str) -> None:
+        self._window.show_cards(self.readiness.words(), self.readiness.problems())
+        state = self.readiness.state(device)
+        if state.checking:
+            return
+        if state.report is not None and state.report.ready:
+            self._messages.withdraw(_TOPIC)
+        if device == self._show_when_known:
+            self._show_when_known = ""
+            if state.report is None or not state.report.ready:
+                self.open_checklist(device)
+
+    def _say(self, text: str, device: str) -> None:
+        self._messages.post(
+            "warning", text[:1].upper() + text[1:], "What is missing",
+            lambda: self.open_checklist(device), topic=_TOPIC,
+        )  # fmt: skip
