@@ -14,7 +14,7 @@ from pathlib import Path
 from engine.devices.card import card_name
 from engine.devices.preflight import worker_interpreter
 from engine.events import Started, Step, Validation
-from engine.locations import runs_home
+from engine.locations import cache_home, runs_home
 from engine.run_directory import (
     RunDirectory,
     RunDirectoryError,
@@ -144,7 +144,7 @@ def launch(
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=worker_environment(),
+                env=worker_environment(python),
                 cwd=directory.path,
                 start_new_session=True,
             )
@@ -159,10 +159,15 @@ def _worker_python(device: str, interpreter: str | os.PathLike[str] | None) -> P
     return worker_interpreter(card, chosen) if card else chosen or Path(sys.executable)
 
 
-def worker_environment() -> dict[str, str]:
-    """This process's environment, with this very ``engine`` first on Python's path."""
+def worker_environment(python: Path | None = None) -> dict[str, str]:
+    """This process's environment, with this very ``engine`` first on Python's path.
+
+    ``python`` is the interpreter of the worker (default: this one).
+    """
     environment = dict(os.environ)
-    home = str(Path(__file__).resolve().parent.parent)
+    package = Path(__file__).resolve().parent
+    other = python is not None and python != Path(sys.executable)
+    home = str(engine_alone(package) if other else package.parent)
     earlier = environment.get("PYTHONPATH")
     environment["PYTHONPATH"] = home + (os.pathsep + earlier if earlier else "")
     environment["PYTHONUNBUFFERED"] = "1"
@@ -175,6 +180,26 @@ def worker_environment() -> dict[str, str]:
     environment.setdefault("MALLOC_TRIM_THRESHOLD_", str(256 << 20))
     environment.setdefault("MALLOC_MMAP_THRESHOLD_", str(32 << 20))
     return environment
+
+
+def engine_alone(package: Path) -> Path:
+    """A folder through which another interpreter finds this engine, and nothing else of ours.
+
+    Beside an installed engine lie the packages of this interpreter, such as another numpy than
+    the worker's: there it is a folder of its own with a link to the engine. Raises OSError where
+    that cannot be made.
+    """
+    if package.parent.name not in ("site-packages", "dist-packages"):
+        return package.parent
+    folder = cache_home() / "engine-alone"
+    folder.mkdir(parents=True, exist_ok=True)
+    link = folder / package.name
+    if not link.is_symlink() or link.readlink() != package:
+        aside = folder / f".{package.name}.{os.getpid()}"
+        aside.unlink(missing_ok=True)
+        aside.symlink_to(package)
+        aside.replace(link)
+    return folder
 
 
 def list_runs(folder: Path | None = None) -> tuple[RunSummary, ...]:

@@ -79,6 +79,8 @@ def _scenes(opened: program.Application) -> Iterator[tuple[str, Callable[[], Non
     yield "8-commands", lambda: _open(window.open_palette)
 
     def checklist() -> None:
+        window.resize(*SIZES[0])  # it opens in the middle of the window as it is then
+        settle(100)
         _open(lambda: opened.cards.open_checklist("n150:0"))
         until(lambda: opened.cards.readiness.state("n150:0").report is not None)
         settle(200)

@@ -60,6 +60,7 @@ class Application(QObject):
             MonitorView(self.document, self.themes, self.bridge),
         )  # fmt: skip
         self.cards = CardDesk(self.window, self.bridge, self.messages, self)
+        self.cards.cards_changed.connect(self._list_cards)
         self.window.files.path = session.path
         self._save_failed = self._measuring = False
         # Not restarted by further changes: a drag that goes on is saved all the same.
@@ -80,6 +81,10 @@ class Application(QObject):
     def _devices_listed(self, around: Surroundings) -> None:
         """Show what drivers tell at once; then ask Tenstorrent's tools, which may take long."""
         self.window.show_surroundings(around)
+        self._list_cards()
+
+    def _list_cards(self) -> None:
+        around = self.window.around
         self.bridge.run_in_background(
             lambda: with_tools_asked(around, self._closing.is_set),
             self._cards_listed, self._devices_failed,

@@ -115,8 +115,8 @@ def preflight(
     interpreter = ask(python, deep=True, stop=stop) if python is not None else find(name, stop)
     checks += worker_checks.interpreter_checks(name, interpreter, places, environment)
     checks += host_checks.mock_checks(environment)
-    if not CARDS_TRAIN:
-        checks += (_NO_WORKER,)
+    if not CARDS_TRAIN:  # first: nobody shall install all the rest for nothing
+        checks = (_NO_WORKER, *checks)
     path = interpreter.path if interpreter is not None and interpreter.version else None
     return Preflight(name, checks, path, card)
 

@@ -13,7 +13,15 @@ from engine.devices import preflight
 from engine.devices.interpreter import remember
 from engine.devices.preflight import CardNotReadyError
 from engine.events import Finished, Started, Step, Validation
-from engine.launch import create_run, discard, launch, list_runs, summarize, worker_environment
+from engine.launch import (
+    create_run,
+    discard,
+    engine_alone,
+    launch,
+    list_runs,
+    summarize,
+    worker_environment,
+)
 from engine.locations import runs_home
 from engine.parameter import SpecError
 from engine.run_directory import EventWriter, RunDirectory, RunDirectoryError
@@ -96,6 +104,24 @@ def test_the_worker_finds_this_very_engine(monkeypatch: pytest.MonkeyPatch) -> N
     first, rest = environment["PYTHONPATH"].split(os.pathsep)
     assert (Path(first) / "engine" / "launch.py").is_file()
     assert rest == "elsewhere"
+
+
+def test_another_interpreter_finds_the_engine_and_none_of_this_one_s_packages(
+    tmp_path: Path,
+) -> None:
+    package = tmp_path / "lib" / "site-packages" / "engine"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package.parent / "numpy.py").write_text("")
+    for _ in range(2):
+        alone = engine_alone(package)
+        assert [entry.name for entry in alone.iterdir()] == ["engine"]
+        assert (alone / "engine").resolve() == package
+    moved = tmp_path / "other" / "site-packages" / "engine"
+    moved.mkdir(parents=True)
+    assert (engine_alone(moved) / "engine").resolve() == moved
+    checkout = tmp_path / "checkout" / "engine"
+    assert engine_alone(checkout) == checkout.parent
 
 
 def test_waiting_threads_of_a_worker_sleep_unless_somebody_decided_otherwise(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, Signal
 
 from engine.devices.card import card_name
 from engine.run_spec import RunSpec
@@ -18,7 +18,12 @@ _TOPIC = "card"
 
 class CardDesk(QObject):
     """Checks the cards that are here, opens a checklist where one is wanted, and lets no run start
-    on a card that cannot train."""
+    on a card that cannot train.
+
+    ``cards_changed`` tells that a check has seen a card come or go since they were listed.
+    """
+
+    cards_changed = Signal()
 
     def __init__(
         self, window: MainWindow, bridge: RunBridge, messages: Messages,
@@ -88,8 +93,12 @@ class CardDesk(QObject):
         state = self.readiness.state(device)
         if state.checking:
             return
-        if state.report is not None and state.report.ready:
-            self._messages.withdraw(_TOPIC)
+        if state.report is not None:
+            listed = any(card.name == device for card in self._window.around.cards)
+            if listed != (state.report.card is not None):
+                self.cards_changed.emit()
+            if state.report.ready:
+                self._messages.withdraw(_TOPIC)
         if device == self._show_when_known:
             self._show_when_known = ""
             if state.report is None or not state.report.ready:

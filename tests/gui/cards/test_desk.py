@@ -11,7 +11,10 @@ from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
 from engine.devices.interpreter import remember
+from engine.devices.tenstorrent import Discovery
+from engine.devices.tenstorrent_boards import PresentCard
 from engine.locations import runs_home
+from trickster_gui import devices
 from trickster_gui.app import Application
 from trickster_gui.devices import CARDS
 
@@ -130,6 +133,20 @@ def test_a_refusal_is_past_once_the_card_can_train(
     )
     assert application.window.bar.message() is None
     assert application.window.top.device.text() == "Wormhole n150"
+
+
+def test_a_card_that_comes_while_the_window_is_open_is_listed(
+    application: Application, cards: tuple[PresentCard, ...], qtbot: QtBot,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Its driver was loaded after the window had looked; checking again finds it."""
+    assert not application.window.around.is_here("n150:0")
+    monkeypatch.setattr(devices, "discover", lambda stop: Discovery(cards))
+    application.cards.open_checklist("n150:0")
+    qtbot.waitUntil(lambda: application.window.around.is_here("n150:0"), timeout=30_000)
+    state = application.cards.readiness.state
+    qtbot.waitUntil(lambda: state("p150:0").report is not None, timeout=30_000)
+    assert len(application.window.around.cards) == 2
 
 
 def test_the_list_is_a_command(application: Application, found: Callable[[], None]) -> None:
