@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from engine.devices.card import card_name
 from engine.devices.preflight import worker_interpreter
 from engine.events import Started, Step, Validation
 from engine.locations import cache_home, runs_home
@@ -155,8 +154,7 @@ def launch(
 def _worker_python(device: str, interpreter: str | os.PathLike[str] | None) -> Path:
     """The Python that a worker for ``device`` starts under."""
     chosen = None if interpreter is None else Path(interpreter)
-    card = card_name(device)
-    return worker_interpreter(card, chosen) if card else chosen or Path(sys.executable)
+    return worker_interpreter(device, chosen) or chosen or Path(sys.executable)
 
 
 def worker_environment(python: Path | None = None) -> dict[str, str]:

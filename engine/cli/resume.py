@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from engine.devices.preflight import require_ready
 from engine.parameter import SpecError
 from engine.run_directory import RunDirectory
 from engine.run_spec import run_parameters
@@ -26,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     steps = None if arguments.steps is None else parameter.parse(arguments.steps)
     start = None if arguments.from_step is None else _step(arguments.from_step)
     directory = RunDirectory(arguments.run_dir)
-    directory.record()
+    require_ready(directory.record().run.device)
     from engine.cli.foreground import run_here
 
     assert steps is None or isinstance(steps, int)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from engine.cli.design import add_spec, changed_model, changed_run, split_settings
+from engine.devices.preflight import require_ready
 from engine.launch import create_run, discard
 from engine.run_spec import RunSpec, check_run
 from engine.spec import check
@@ -77,6 +78,7 @@ def _shorter_warmup(settings: RunSpec, typed: list[str]) -> RunSpec:
 
 def _check_corpus_and_device(settings: RunSpec) -> None:
     """Say at once, before anything is made, that a text, device or precision is not to be had."""
+    require_ready(settings.device)
     from engine.data.corpora import check_corpus_name
     from engine.training.preparation import choose_backend
 

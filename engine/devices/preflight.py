@@ -136,14 +136,30 @@ def _discover(name: str, places: Places, stop: Callable[[], bool]) -> Discovery:
     return discover(stop=stop, root=places.driver_class, device_folder=places.device_files)
 
 
+def require_ready(
+    device: str, python: Path | None = None, places: Places | None = None
+) -> Preflight | None:
+    """The checklist of a card on which training can start; None for a device that is no card.
+
+    Raises CardNotReadyError with the checklist where something is missing.
+    """
+    if not card_name(device):
+        return None
+    report = preflight(device, python=python, places=places)
+    if not report.ready:
+        raise CardNotReadyError(report)
+    return report
+
+
 def worker_interpreter(
     device: str, python: Path | None = None, places: Places | None = None
-) -> Path:
-    """The Python to start a worker for this card with, all that it needs being there.
+) -> Path | None:
+    """The Python to start a worker for this card with; None for a device that is no card.
 
-    Raises CardNotReadyError with the checklist where it is not.
+    Raises CardNotReadyError with the checklist where something is missing.
     """
-    report = preflight(device, python=python, places=places)
-    if not report.ready or report.interpreter is None:
-        raise CardNotReadyError(report)
+    report = require_ready(device, python, places)
+    if report is None:
+        return None
+    assert report.interpreter is not None  # it is among what has to be there
     return report.interpreter

@@ -124,7 +124,7 @@ def _ttml(interpreter: Interpreter) -> Check:
     """tt-train's bindings: another way to train, which nothing here depends on."""
     title = "tt-train's ttml (optional)"
     if interpreter.ttml_real is None:
-        return Check("ttml", title, "unknown", "not installed; not needed", _NOT_TTML, False)
+        return Check("ttml", title, "missing", "not installed; not needed", _NOT_TTML, False)
     if not interpreter.ttml_real:
         said = "the ttml that is installed is another package of that name"
         advice = f"{interpreter.path} -m pip uninstall ttml\n{_NOT_TTML}"

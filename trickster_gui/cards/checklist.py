@@ -173,10 +173,8 @@ def _page(report: Preflight, theme: Theme) -> str:
 def _row(check: Check, theme: Theme) -> str:
     sign, role = _SIGNS[check.state]
     state = "" if check.state == "ok" else f" · {_STATES[check.state]}"
-    if not check.needed and check.state == "unknown":  # nothing waits for it: no word, no colour
+    if not check.needed and check.state != "ok":  # nothing waits for it: no word, no colour
         sign, role, state = "–", "faint", ""
-    elif not check.needed and check.state == "missing":
-        sign, role, state = "!", "warning", ""
     colour = getattr(theme, role)
     advice = "".join(f'<div style="color:{theme.muted};">{_linked(line, theme)}</div>'
                      for line in check.advice.splitlines())  # fmt: skip

@@ -11,17 +11,23 @@ import pytest
 
 from engine.__main__ import main
 from engine.cli import preflight as command
+from engine.devices import interpreter
 from engine.devices import preflight as module
 from engine.devices.interpreter import remembered
 from engine.devices.preflight import preflight
 from engine.devices.tenstorrent import Discovery, present_cards
+from engine.launch import create_run
+from engine.run_spec import RunSpec
+from engine.spec import ModelSpec
 from tests.engine.devices import stand_in
 from tests.engine.devices.recorded import device, driver_tree, on_path
 
 
 @pytest.fixture(autouse=True)
 def _no_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a tool of Tenstorrent nor a Python for a worker is found."""
     on_path(monkeypatch.setenv, tmp_path / "bin")
+    monkeypatch.setattr(interpreter, "candidates", lambda: ())
 
 
 @pytest.fixture
@@ -116,6 +122,18 @@ def test_training_on_a_card_ends_at_once_with_the_list(
     assert any(line.startswith("missing  Card ") for line in rest)
     assert any("make tenstorrent-env" in line for line in rest)
     assert not run.exists()
+
+
+def test_going_on_with_a_run_on_a_card_ends_the_same_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    create_run(ModelSpec(), RunSpec(device="n150:0"), "x", tmp_path / "run")
+    assert main(["resume", str(tmp_path / "run"), "--json"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    first, *rest = captured.err.splitlines()
+    assert first.startswith("engine resume: device: cannot train on n150:0: ")
+    assert any(line.startswith("missing  Card ") for line in rest)
 
 
 def test_preflight_loads_no_torch_and_no_numpy() -> None:

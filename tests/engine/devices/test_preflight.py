@@ -44,7 +44,7 @@ def test_a_machine_that_has_everything(tmp_path: Path, python: Path) -> None:
     assert {check.name: check.state for check in found.checks} == {
         "driver": "ok", "card": "ok", "access": "ok", "firmware": "ok", "holders": "ok",
         "hugepages": "ok", "python": "ok", "packages": "ok", "ttnn": "ok", "numpy": "ok",
-        "sfpi": "ok", "ttml": "unknown",
+        "sfpi": "ok", "ttml": "missing",
     }  # fmt: skip
     assert found.interpreter == python
     assert found.card is not None
