@@ -245,7 +245,9 @@ class RecentMessages(QFrame):
         when = QLabel(f"{message.at:%H:%M}", line)
         when.setFont(fonts.small())
         row.addWidget(when, 0, Qt.AlignmentFlag.AlignTop)
-        text = QLabel(message.text, line)
+        text = QLabel(line)
+        text.setTextFormat(Qt.TextFormat.PlainText)  # what tools say is no markup
+        text.setText(message.text)
         text.setFont(fonts.base())
         text.setWordWrap(True)
         text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)

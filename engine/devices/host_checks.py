@@ -151,8 +151,11 @@ def _hugepages(name: str, card: PresentCard | None, places: Places) -> Check:
     elif count is None:
         said = f"mounted at {places.hugepages}; how many there are is not told"
         return Check("hugepages", title, "unknown", said)
-    elif count < wanted:
-        said = f"{count} hugepages of 1 GiB; the card needs {wanted}"
+    elif 0 < count < wanted:
+        said = f"{count} of 1 GiB at {places.hugepages} for {wanted} devices: it may be too few"
+        return Check("hugepages", title, "unknown", said, _HUGEPAGES_ADVICE)
+    elif count == 0:
+        said = "there is no hugepage of 1 GiB"
     else:
         return Check("hugepages", title, "ok", f"{count} of 1 GiB at {places.hugepages}")
     if card is not None and _has_iommu(card, places):

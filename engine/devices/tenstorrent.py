@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.devices.interpreter import candidates
 from engine.devices.tenstorrent_boards import PresentCard, boards_of, merge_sources
 from engine.devices.tenstorrent_smi import smi_readings
 from engine.devices.tenstorrent_sysfs import CLASS_FOLDER, driver_readings
@@ -38,8 +39,9 @@ def discover(
     """All cards, from the driver's files, then tt-smi, then tt_umd; later ones only fill gaps.
 
     The tools may take seconds: not for a window's own thread. ``stop`` ends the wait for them.
-    tt_umd is asked under ``interpreters`` (default: tt-smi's and the one on the path) and only
-    where there is a ``device_folder``, without which it can see nothing.
+    tt_umd is asked under ``interpreters`` (default: tt-smi's, those that a worker could run
+    under, and the one on the path) and only where there is a ``device_folder``, without which it
+    can see nothing.
     """
     driver = driver_readings(root)
     smi, smi_problem = smi_readings(stop)
@@ -54,5 +56,5 @@ def discover(
 
 def _usual_interpreters() -> tuple[Path, ...]:
     found = shutil.which("python3")
-    candidates = (interpreter_of_smi(), Path(found) if found else None)
-    return tuple(dict.fromkeys(path for path in candidates if path is not None))
+    likely = (interpreter_of_smi(), *candidates(), Path(found) if found else None)
+    return tuple(dict.fromkeys(path for path in likely if path is not None))

@@ -7,10 +7,15 @@ import time
 from pathlib import Path
 
 import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QLabel
 from pytestqt.qtbot import QtBot
 
 from tests.engine.devices.recorded import chip, program, smi_printing, snapshot
 from trickster_gui.app import Application
+
+# The offscreen platform says so whenever a list opens.
+pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
 
 
 @pytest.fixture
@@ -52,3 +57,11 @@ def test_closing_does_not_wait_for_a_tool_that_hangs(tools: Path, qtbot: QtBot) 
     began = time.monotonic()
     opened.close()
     assert time.monotonic() - began < 4
+
+
+def test_what_a_tool_says_is_shown_as_it_is(application: Application) -> None:
+    application.messages.post("warning", "tt-smi ended: <b>no</b> chip")
+    recent = application.window.bar.open_recent()
+    (label,) = (label for label in recent.findChildren(QLabel) if "tt-smi" in label.text())
+    assert label.textFormat() == Qt.TextFormat.PlainText
+    recent.close()

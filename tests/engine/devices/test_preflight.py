@@ -122,6 +122,10 @@ def test_boards_of_a_t3k_and_the_whole_can_be_asked_for(tmp_path: Path, python: 
     whole = report(places, python, "t3k")
     assert whole.ready
     assert named(whole, "hugepages").state == "ok"
+    (places.hugepage_counts / "hugepages-1048576kB" / "nr_hugepages").write_text("3")
+    fewer = report(places, python, "t3k")
+    assert named(fewer, "hugepages").state == "unknown"
+    assert fewer.ready
 
 
 def test_a_device_file_that_is_missing(tmp_path: Path, python: Path) -> None:
@@ -172,7 +176,7 @@ def test_who_else_has_the_card_open(tmp_path: Path, python: Path) -> None:
     [
         ("proc/mounts", "", "missing", "are not mounted"),
         ("proc/mounts", "hugetlbfs /dev/hugepages hugetlbfs rw 0 0\n", "missing", "not mounted"),
-        ("mm/hugepages-1048576kB/nr_hugepages", "0\n", "missing", "0 hugepages of 1 GiB"),
+        ("mm/hugepages-1048576kB/nr_hugepages", "0\n", "missing", "there is no hugepage"),
         ("mm/hugepages-1048576kB/nr_hugepages", "many", "unknown", "is not told"),
     ],
 )

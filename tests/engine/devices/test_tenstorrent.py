@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.devices import tenstorrent_smi
+from engine.devices import tenstorrent, tenstorrent_smi
 from engine.devices.tenstorrent import discover, present_cards
 from tests.engine.devices.recorded import (
     chip,
@@ -95,6 +95,21 @@ def test_tt_umd_comes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert (bare.name, bare.architecture, bare.numbers) == ("unknown:0", "blackhole", (9,))
     unseen = discover(root=root, device_folder=tmp_path / "none", interpreters=python).cards
     assert unseen[0].bus_ids == (), "without device files there is nothing that it could see"
+
+
+def test_tt_umd_is_asked_under_the_python_of_a_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "packages").mkdir()
+    (tmp_path / "packages" / "tt_umd.py").write_text(UMD)
+    (tmp_path / "dev").mkdir()
+    worker = program(
+        tmp_path / "worker", "python3",
+        f'PYTHONPATH="{tmp_path}/packages" exec "{sys.executable}" "$@"',
+    )  # fmt: skip
+    monkeypatch.setattr(tenstorrent, "candidates", lambda: (worker,))
+    (card,) = discover(root=tmp_path / "none", device_folder=tmp_path / "dev").cards
+    assert (card.numbers, card.sources) == ((9,), ("tt_umd",))
 
 
 def test_cards_are_listed_though_a_tool_hangs(
