@@ -146,6 +146,15 @@ class RunSpec:
                   choices={"fp32": "fp32", "bf16-mixed": "bf16 mixed (autocast)",
                            "bf16": "bf16 pure"}),
     )  # fmt: skip
+    attention: str = declared(
+        "auto",
+        Parameter("Attention", MACHINE, "choice",
+                  "How scores are computed. Fused kernels never hold them all at once; written "
+                  "out, every layer keeps a whole matrix of scores for each head, which shows what "
+                  "fusing saves. Automatic fuses where torch can.",
+                  choices={"auto": "Automatic", "fused": "Fused",
+                           "materialised": "Written out (keeps all scores)"}),
+    )  # fmt: skip
     gradient_checkpointing: bool = declared(
         False,
         Parameter("Gradient checkpointing", MACHINE, "flag",
@@ -281,7 +290,24 @@ def run_problems(run: RunSpec, spec: ModelSpec) -> tuple[SpecError, ...]:
     if run.warmup_steps > run.steps:
         message = f"warm-up ({run.warmup_steps:,}) is longer than the run ({run.steps:,} steps)"
         found.append(SpecError("warmup_steps", message, {"warmup_steps": run.steps // 10}))
-    return tuple(found)
+    unfused = attention_problem(run, spec, run.device.strip().lower())
+    return (*found, unfused) if unfused is not None else tuple(found)
+
+
+def attention_problem(run: RunSpec, spec: ModelSpec, device: str) -> SpecError | None:
+    """Why ``device`` ("cpu", "mps", "cuda:0" …) cannot fuse attention as the run asks; or None.
+
+    Torch has no fused kernel with dropout for the CPU, and none for training on MPS.
+    """
+    if run.attention != "fused":
+        return None
+    if device == "cpu" and spec.dropout > 0:
+        message = "torch has no fused attention with dropout for the CPU: choose auto, or dropout 0"
+    elif device == "mps":
+        message = "torch has no fused attention for training on MPS: choose auto"
+    else:
+        return None
+    return SpecError("attention", message, {"attention": "auto"})
 
 
 def check_run(run: RunSpec, spec: ModelSpec) -> RunSpec:

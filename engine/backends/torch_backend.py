@@ -103,8 +103,7 @@ def open_backend(
     """
     # cuBLAS is deterministic only with a fixed workspace, which it reads once, before its start.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    # Compiled code is kept: a resumed run does not compile again. Torch's own place is in /tmp.
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_home() / "torch-compile"))
+    keep_compiled_code()
     chosen = _torch_device(device)
     torch.set_num_threads(threads or default_threads())
     check_precision(chosen, precision)
@@ -113,6 +112,15 @@ def open_backend(
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.manual_seed(seed)
     return TorchBackend(chosen, precision)
+
+
+def keep_compiled_code() -> None:
+    """Give torch's compiler a lasting place: a resumed run does not compile again.
+
+    Torch's own place is in the folder for temporary files, and it makes it as soon as the
+    compiler is loaded, whether anything is compiled or not.
+    """
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_home() / "torch-compile"))
 
 
 def torch_can_use(name: str) -> bool:

@@ -12,14 +12,14 @@ from functools import lru_cache
 
 from engine.cost.optimizer_memory import state_bytes, table_bytes, update_bytes
 from engine.cost.parameters import count
-from engine.cost.step_tape import END_OF_FORWARD, Moment, StepTape
+from engine.cost.step_tape import StepTape
+from engine.cost.tape import END_OF_FORWARD, UPDATE, Moment
 from engine.families.weight import Weight
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
 
 KINDS = ("weights", "gradients", "optimizer", "activations", "logits")
 _NOTHING = (0, 0, 0, 0, 0)
-_UPDATE = "update of the weights"
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,9 @@ def memory_of_batch(spec: ModelSpec, run: RunSpec, batch_size: int) -> TrainingM
 @lru_cache(maxsize=1024)
 def _memory(
     spec: ModelSpec, seq_len: int, precision: str, optimizer: str, held: bool, again: bool,
-    in_fp32: bool, batch_size: int,
+    in_fp32: bool, kernel: str, batch_size: int,
 ) -> TrainingMemory:  # fmt: skip
-    lines = _lines(spec, seq_len, precision, optimizer, held, again, in_fp32)
+    lines = _lines(spec, seq_len, precision, optimizer, held, again, in_fp32, kernel)
     phases = _phases(lines, batch_size)
     peak = max(phases, key=lambda phase: phase.bytes)
     forward = next(phase for phase in phases if phase.name == END_OF_FORWARD)
@@ -133,32 +133,36 @@ def phase_lines(spec: ModelSpec, run: RunSpec) -> tuple[PhaseLine, ...]:
     return _lines(*_key(spec, run))
 
 
-def _key(spec: ModelSpec, run: RunSpec) -> tuple[ModelSpec, int, str, str, bool, bool, bool]:
+def _key(spec: ModelSpec, run: RunSpec) -> tuple[ModelSpec, int, str, str, bool, bool, bool, str]:
     """What the lines depend on; not the batch, and nothing else of the run.
 
     A 16-bit run that names the CPU computes attention's scores in fp32.
     """
-    held, in_fp32 = run.accumulation_steps > 1, _attention_in_fp32(spec, run)
+    held, in_fp32 = run.accumulation_steps > 1, attention_in_fp32(spec, run)
     seq_len = run.sequence_length(spec)
-    return spec, seq_len, run.precision, run.optimizer, held, run.gradient_checkpointing, in_fp32
+    again, kernel = run.gradient_checkpointing, run.attention
+    return spec, seq_len, run.precision, run.optimizer, held, again, in_fp32, kernel
 
 
-def _attention_in_fp32(spec: ModelSpec, run: RunSpec) -> bool:
-    """Whether 16-bit training computes its scores in fp32: on a CPU, as its backend does."""
-    sixteen = run.precision != "fp32" and not spec.dropout
-    return sixteen and run.device.strip().lower() == "cpu"
+def attention_in_fp32(spec: ModelSpec, run: RunSpec) -> bool:
+    """Whether a 16-bit run computes its scores in fp32: on a CPU, where a fused kernel does it.
+
+    The kernel that writes the scores out computes in fp32 anyway.
+    """
+    fused = not spec.dropout and run.attention != "materialised"
+    return run.precision != "fp32" and fused and run.device.strip().lower() == "cpu"
 
 
 @lru_cache(maxsize=1024)
 def _lines(
     spec: ModelSpec, seq_len: int, precision: str, optimizer: str, held: bool, again: bool,
-    in_fp32: bool,
+    in_fp32: bool, kernel: str,
 ) -> tuple[PhaseLine, ...]:  # fmt: skip
     counted = count(spec)
     pure = precision == "bf16"  # 16-bit weights and gradients, and an fp32 copy of the weights
     weights = counted.total * (6 if pure else 4)
     state = state_bytes(optimizer, counted.weights) + table_bytes(optimizer, counted.weights)
-    moments = StepTape(spec, seq_len, precision, again, held, in_fp32).record()
+    moments = StepTape(spec, seq_len, precision, again, held, in_fp32, kernel).record()
     lines = [
         PhaseLine(
             moment.phase,
@@ -168,9 +172,9 @@ def _lines(
         for moment in _fullest(moments)
     ]
     gradients = _fullest_gradients(counted.weights) if pure else 4 * counted.total
-    lines.append(PhaseLine(_UPDATE, (weights, gradients, state, 0, 0), _NOTHING))
+    lines.append(PhaseLine(UPDATE, (weights, gradients, state, 0, 0), _NOTHING))
     updating = state + update_bytes(optimizer, counted.weights)
-    lines.append(PhaseLine(_UPDATE, (weights, 4 * counted.total, updating, 0, 0), _NOTHING))
+    lines.append(PhaseLine(UPDATE, (weights, 4 * counted.total, updating, 0, 0), _NOTHING))
     return tuple(lines)
 
 

@@ -2,7 +2,7 @@
 
 It follows the decoder of engine/models and the update of engine/training on the CPU, operation
 by operation: what each saves for its backward pass, what it allocates, and what is let go after
-it. Sizes are straight lines over the batch: fixed bytes, and bytes for each sequence.
+it. The way forward is engine.cost.tape's.
 
 On the CPU attention with dropout goes the long way, with matrices of scores. CUDA's kernels keep
 less there, so for a GPU this is an upper bound.
@@ -10,174 +10,100 @@ less there, so for a GPU this is an upper bound.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from engine.cost.tape import (
+    BACKWARD_OF_EMBEDDING,
+    BACKWARD_OF_FIRST,
+    BACKWARD_OF_HEAD,
+    BACKWARD_OF_LAST,
+    BACKWARD_OF_LOSS,
+    EMBEDDING,
+    END_OF_FORWARD,
+    FORWARD,
+    FULL,
+    Matrices,
+    Moment,
+    Tape,
+)
 from engine.families.decoder import weights
 from engine.spec import ModelSpec
 
-FULL = 4  # bytes of an fp32 number
-END_OF_FORWARD = "end of forward"
 
-
-class Moment(NamedTuple):
-    """Bytes alive at one moment beside weights and optimizer state.
-
-    ``activations``, ``logits`` are for each sequence, ``fixed`` and ``gradients`` in all;
-    ``fixed`` are activations that do not grow with the batch (tables, 16-bit copies of weights).
-    """
-
-    phase: str
-    fixed: int
-    activations: int
-    gradients: int
-    logits: int
-
-
-class Matrices(NamedTuple):
-    """Parameters of a linear layer: its matrix and its bias."""
-
-    weight: int
-    bias: int
-
-    @property
-    def total(self) -> int:
-        """Both."""
-        return self.weight + self.bias
-
-
-class StepTape:
+class StepTape(Tape):
     """One training step of a valid design with sequences of ``seq_len`` tokens.
 
     ``again``: gradient checkpointing. ``held``: the gradients of earlier micro-batches stay.
-    ``in_fp32``: scores are computed in fp32 in a 16-bit model, as it is done on CPUs.
+    ``in_fp32``: scores are computed in fp32 in a 16-bit model. ``kernel``: a run's ``attention``.
     """
 
     def __init__(
         self, spec: ModelSpec, seq_len: int, precision: str, again: bool, held: bool,
-        in_fp32: bool = False,
+        in_fp32: bool = False, kernel: str = "auto",
     ) -> None:  # fmt: skip
-        self.spec, self.again, self.held = spec, again, held
-        self.mixed, self.pure = precision == "bf16-mixed", precision == "bf16"
-        self.e = 2 if self.pure else FULL  # a parameter, a number of the residual stream
-        self.a = FULL if precision == "fp32" else 2  # what matrices multiply
-        s, d = seq_len, spec.hidden_dim
-        self.tokens = s
-        self.residual = self.e * s * d
-        self.input = self.a * s * d  # of a matrix that reads the residual stream's width
-        self.wide = FULL * s * d
-        self.heads = self.a * s * spec.num_heads * spec.head_size
-        self.key_heads = self.a * s * spec.num_kv_heads * spec.head_size
-        self.hidden = self.a * s * spec.mlp_dim
-        self.rms = spec.norm == "rmsnorm"
-        self.fused = not spec.dropout
-        self.dropped = bool(spec.dropout)
-        self.in_fp32 = in_fp32 and self.fused and self.a != FULL
-        self.linears = _linears(spec)
-        self.norm_parameters = spec.hidden_dim * (1 if self.rms else 2)
-        self.moments: list[Moment] = []
-        self._phase = ""
-        self._alive = [0, 0, 0, 0]  # fixed, activations, gradients, logits
+        super().__init__(
+            spec, seq_len, precision, dropped=spec.dropout > 0, in_fp32=in_fp32, kernel=kernel
+        )
+        self.again, self.held = again, held
 
     def record(self) -> list[Moment]:
         """Go through the step; return every moment at which something was allocated."""
-        self._embedding()
-        saved = self.again_saved() if self.again else self.block_saved()
         layers = self.spec.num_layers
-        self._take((layers - 1) * saved, (layers - 1) * self._block_copies())
-        self._long_attention()
+        saved = self.residual if self.again else self.block_saved()
+        self._begin()
+        self._phase = FORWARD
+        self._alive[0] += (layers - 1) * self._block_copies()
+        self._alive[1] += (layers - 1) * saved
+        self._block_forward(keep=not self.again)
         self._take(saved, self._block_copies())
+        self._give(self.residual)  # the last block's output, which the head counts as its own
+        self._give(fixed=self._shared_by_blocks(saved=False))
+        self._phase = END_OF_FORWARD
+        if self.pre:
+            self._norm_forward(keep=True)
+            self._give(self.residual + self._statistics())
         self._head_and_loss()
-        grads = self._block_gradients()
         # All blocks are alike, so the fullest one is the last (nothing given back yet) or the
         # first (all gradients there already).
         before = list(self._alive)
-        self._block_backward("backward of the last block")
-        self._alive = before
-        if not self.held:
-            self._alive[2] += (layers - 1) * grads
-        self._alive[1] -= (layers - 1) * saved
-        if not self.again:
-            self._alive[0] -= (layers - 1) * self._block_copies()
-        self._block_backward("backward of the first block")
+        self._block_backward(BACKWARD_OF_LAST)
+        if layers > 1:
+            self._alive = before
+            if not self.held:
+                self._alive[2] += (layers - 1) * self._block_gradients()
+            self._alive[1] -= (layers - 1) * saved
+            if not self.again:
+                self._alive[0] -= (layers - 1) * self._saved_copies()
+            self._block_backward(BACKWARD_OF_FIRST)
+        self._give(fixed=self._shared_by_blocks(saved=True))
         self._embedding_backward()
         return self.moments
 
-    # --- what is saved ---------------------------------------------------------------------------
+    def _begin(self) -> None:
+        self._phase = EMBEDDING
+        if self.held:
+            self._alive[2] += self.e * sum(weight.count for weight in weights(self.spec))
+        self._take(2 * 8 * self.tokens)  # token numbers and targets
+        self._embedding(keep=True)
 
-    def norm_saved(self) -> int:
-        """By a norm, for each sequence: its input and statistics (RMSNorm's in fp32)."""
-        if self.rms:
-            return self.residual + FULL * self.tokens
-        return self.residual + 2 * self._statistic() * self.tokens
+    def _shared_by_blocks(self, *, saved: bool) -> int:
+        """Tables that go when the forward pass is over, or (``saved``) with the last block.
 
-    def attention_saved(self) -> int:
-        """By scores and their sum over values: fused without a matrix of scores, else with three.
-
-        Two without dropout: scores after softmax, and again what multiplies the values.
+        The long way through attention does not need ALiBi's any more, unless a block will be
+        computed again.
         """
-        if self.fused:
-            joined = self.heads if self.in_fp32 else 0  # what the output matrix reads
-            return 4 * self._scored() + joined + FULL * self.tokens * self.spec.num_heads
-        return self._long_inputs() + self._long_matrices() * self._scores() + self.heads
-
-    def _scored(self) -> int:
-        """All heads' queries (or keys, or values) in the format that scores are computed in."""
-        return self.heads * FULL // self.a if self.in_fp32 else self.heads
-
-    def mlp_saved(self) -> int:
-        """Inside the feed-forward network."""
-        number = {"relu": 1, "gelu": 2}.get(self.spec.activation, 4)
-        return number * self.hidden
-
-    def block_saved(self) -> int:
-        """By one block, for each sequence."""
-        masks = 2 * self.input if self.dropped else 0
-        inputs = 2 * self.input
-        return 2 * self.norm_saved() + inputs + self.attention_saved() + self.mlp_saved() + masks
-
-    def again_saved(self) -> int:
-        """By one block under gradient checkpointing: its input."""
-        return self.residual
-
-    def _long_inputs(self) -> int:
-        """Scaled queries and keys, and values, in fp32."""
-        return 3 * self.heads * FULL // self.a
-
-    def _scores(self) -> int:
-        return FULL * self.spec.num_heads * self.tokens * self.tokens
-
-    def _long_matrices(self) -> int:
-        return 3 if self.dropped else 1
-
-    def _statistic(self) -> int:
-        return self.e
-
-    def _block_copies(self) -> int:
-        """Autocast's 16-bit copies of a block's matrices."""
-        return 2 * sum(linear.total for linear in self.linears.values()) if self.mixed else 0
+        lasting = self.fused or self.again
+        bias = self._bias() if lasting == saved else 0
+        return bias + (self._rotation() if saved else 0)
 
     def _block_gradients(self) -> int:
         parameters = sum(linear.total for linear in self.linears.values())
         return self.e * (parameters + 2 * self.norm_parameters)
 
-    # --- forward ---------------------------------------------------------------------------------
-
-    def _embedding(self) -> None:
-        self._phase = "embedding"
-        spec, s = self.spec, self.tokens
-        if self.held:
-            total = sum(weight.count for weight in weights(spec))
-            self._alive[2] += self.e * total
-        self._take(2 * 8 * s)  # token numbers and targets
-        if self.dropped:
-            self._take(self.residual)  # its mask
-        if spec.position == "rope":
-            self._take(fixed=self.a * s * (spec.head_size // 2) * 2)
-        if spec.position == "alibi":
-            bias = FULL * spec.num_heads * s * s
-            self._take(self.residual, 2 * bias + 9 * s * s)
-            self._give(self.residual, 2 * bias + 9 * s * s)
-            self._take(fixed=bias * self.a // FULL)
+    def _release_copies(self, layers: int, head_bias: int) -> None:
+        """Autocast's context ends: copies that no operation saved go."""
+        if not self.mixed:
+            return
+        saved = 0 if self.again else self._saved_copies()
+        self._give(fixed=layers * (self._block_copies() - saved) + 2 * head_bias)
 
     def _head_and_loss(self) -> None:
         """Final norm, scores of the vocabulary, loss, and back to the end of the blocks."""
@@ -190,24 +116,25 @@ class StepTape:
         if pre:
             self._take(self.norm_saved())
         self._take(self.input, copies)
+        if self.mixed:  # the features before they were cast
+            self._take(self.wide)
         raised = 0 if self.a == FULL else FULL * scores
         self._logits(self.a * scores + raised)
         self._logits(FULL * scores)
         self._logits(-(self.a * scores + raised))
-        if self.again:  # nobody saves autocast's copies, and they go when its context ends
-            self._give(fixed=spec.num_layers * self._block_copies())
-        self._phase = "backward of the loss"
+        self._release_copies(spec.num_layers, bias)
+        if self.mixed:
+            self._give(self.wide)
+        self._phase = BACKWARD_OF_LOSS
         self._logits(2 * FULL * scores)
         self._logits(-2 * FULL * scores)
         if raised:
             self._logits(self.a * scores)
             self._logits(-raised)
-        self._phase = "backward of the head"
-        self._linear(Matrices(matrix, bias), self.input)
+        self._phase = BACKWARD_OF_HEAD
+        self._linear(Matrices(matrix, bias), self.input, self.input, logits=self.a * scores)
         if self.held and spec.tied_embeddings:  # waits for the embedding's part before it is added
             self._alive[2] += self.e * matrix
-        self._give(self.input)  # what the head read
-        self._logits(-self.a * scores)
         self._to_wide_gradient()
         if pre:
             self._norm_backward(accumulate=False)
@@ -219,43 +146,24 @@ class StepTape:
         self._phase = phase
         if self.again:
             self._run_again()
-        if self.spec.norm_position == "pre":
-            self._mlp_backward()
-            self._norm_backward(accumulate=True)
-            self._attention_backward()
-            self._norm_backward(accumulate=True)
-        else:
+        for sublayer in (self._mlp_backward, self._attention_backward):
+            if self.pre:
+                sublayer(0)
+                self._norm_backward(accumulate=True)
+                continue
             self._norm_backward(accumulate=False)
-            self._mlp_backward()
-            self._add(self.residual)
-            self._norm_backward(accumulate=False)
-            self._attention_backward()
-            self._add(self.residual)
+            # What the sublayer reads is the residual stream itself, unless it was cast: gradients
+            # are added to the stream's as they come.
+            sublayer(0 if self.mixed else self.residual)
+            if self.mixed:
+                self._add(self.residual)
         if self.again:  # what was kept of the block's input beside what the block saves of it
-            self._give(self.again_saved() - self._input_is_saved())
+            self._give(self.residual - self._input_is_saved())
 
     def _run_again(self) -> None:
         """The forward pass of a checkpointed block: what it saves is there again."""
-        self._long_attention()
-        self._take(self.block_saved() - self._input_is_saved(), self._block_copies())
-
-    def _long_attention(self) -> None:
-        """Forward through attention the long way: the fullest moment, and back to before it."""
-        if self.fused:
-            return
-        wide, scores = self.heads * FULL // self.a, self._scores()
-        grouped = self.spec.num_kv_heads < self.spec.num_heads
-        alive = self.norm_saved() + self.input  # before it
-        if self.mixed and self.spec.norm_position == "pre":
-            alive += self.wide  # the norm's output, before it is cast
-        alive += 3 * self.heads + (2 * self.key_heads if grouped else 0)  # queries, keys, values
-        alive += 4 * wide + (3 if self.dropped else 1) * scores
-        if self.a != FULL:  # casts there and back
-            alive += 3 * wide + scores * self.a // FULL + self.heads
-        elif not self.dropped:
-            alive += scores - wide
-        self._take(alive)
-        self._give(alive)
+        self._block_forward(keep=True, again=True)
+        self._take(self.block_saved() - self._input_is_saved(), self._saved_copies())
 
     def _input_is_saved(self) -> int:
         """Bytes of a block's input that the block saves in any case, not a copy of it."""
@@ -263,37 +171,29 @@ class StepTape:
             return self.residual
         return 0 if self.mixed else self.residual
 
-    def _mlp_backward(self) -> None:
+    def _mlp_backward(self, stream: int) -> None:
         spec, linears = self.spec, self.linears
         self._branch_gradient()
-        self._linear(linears["down"], self.hidden)
-        self._give_branch()
+        read = 0 if spec.activation == "relu" else self.hidden  # by down alone
+        self._linear(linears["down"], self.hidden, read + self._branch())
         if spec.gated:
-            self._give(self.hidden)  # the product, that down read
             self._take(2 * self.hidden)
             self._give(3 * self.hidden)  # the product's gradient, what was multiplied
             self._take(self.hidden)  # through the bend
             self._give(2 * self.hidden)
-            self._linear(linears["gate"], self.input)
-            self._give(self.hidden)
-            self._linear(linears["up"], self.input)
-            self._give(self.hidden + self.input)
-            self._take(self.input)
-            self._give(2 * self.input)
+            self._linear(linears["gate"], self.input, self.hidden, added=stream)
+            self._linear(linears["up"], self.input, self.hidden + self.input, added=self.input)
         else:
-            if spec.activation == "gelu":
-                self._give(self.hidden)
             self._take(self.hidden)
             self._give(2 * self.hidden)
-            self._linear(linears["up"], self.input)
-            self._give(self.hidden + self.input)
+            self._linear(linears["up"], self.input, self.hidden + self.input, added=stream)
         self._to_wide_gradient()
 
-    def _attention_backward(self) -> None:
-        heads, keys = self.heads, self.key_heads
+    def _attention_backward(self, stream: int) -> None:
+        heads, keys, linears = self.heads, self.key_heads, self.linears
         self._branch_gradient()
-        self._linear(self.linears["o"], heads)
-        self._give_branch()
+        joined = heads if self.in_fp32 or not self.fused else 0  # kept for the output matrix alone
+        self._linear(linears["o"], heads, joined + self._branch())
         if self.in_fp32:
             self._fp32_attention_backward()
         elif self.fused:
@@ -303,21 +203,14 @@ class StepTape:
             self._long_attention_backward()
         self._take(2 * keys)
         self._give(2 * heads)  # keys and values of all heads are summed into their groups
-        self._linear(self.linears["v"], self.input)
-        self._give(keys)
-        self._linear(self.linears["k"], self.input)
-        self._take(self.input)
-        self._give(keys + 2 * self.input)
-        self._linear(self.linears["q"], self.input)
-        self._give(heads + self.input)
-        self._take(self.input)
-        self._give(2 * self.input)
+        self._linear(linears["v"], self.input, keys, added=stream)
+        self._linear(linears["k"], self.input, keys, added=self.input)
+        self._linear(linears["q"], self.input, heads + self.input, added=self.input)
         self._to_wide_gradient()
 
     def _fp32_attention_backward(self) -> None:
         """Cast the heads' gradient, go through the fused kernel in fp32, cast back."""
         heads, wide = self.heads, self._scored()
-        self._give(heads)  # the joined heads that the output matrix read
         self._take(wide)
         self._give(heads)
         self._take(3 * wide)
@@ -329,7 +222,6 @@ class StepTape:
     def _long_attention_backward(self) -> None:
         """Leaves gradients of queries, keys and values, each as wide as all heads."""
         scores, wide = self._scores(), self.heads * FULL // self.a
-        self._give(self.heads)  # the joined heads that the output matrix read
         self._take(wide)  # laid out for the products
         self._give(self.heads)
         self._take(wide + scores)
@@ -351,7 +243,8 @@ class StepTape:
     def _norm_backward(self, accumulate: bool) -> None:
         """Of a norm whose output's gradient is alive; ``accumulate``: the residual's is too."""
         if not self.rms:
-            self._take(self.residual, gradients=self._gradient(self.norm_parameters))
+            self._take(self.residual, gradients=self.e * self.norm_parameters)
+            self._accumulated(self.norm_parameters)
             self._give(self.residual + self.norm_saved())
             if accumulate:
                 self._add(self.residual)
@@ -360,7 +253,8 @@ class StepTape:
         raised = wide if self.pure else 0  # the output's gradient in fp32
         self._take(raised)
         self._take(2 * wide)  # normed, and multiplied by the gradient
-        self._take(row, gradients=self._gradient(self.norm_parameters))
+        self._take(row, gradients=self.e * self.norm_parameters)
+        self._accumulated(self.norm_parameters)
         self._give(wide)
         self._take(wide)  # the input's gradient
         if self.pure:  # and the same in 16 bits
@@ -371,7 +265,7 @@ class StepTape:
             self._add(self.residual)
 
     def _embedding_backward(self) -> None:
-        self._phase = "backward of the embedding"
+        self._phase = BACKWARD_OF_EMBEDDING
         spec = self.spec
         if self.dropped:
             self._take(self.residual)
@@ -379,7 +273,8 @@ class StepTape:
         if spec.position == "learned":
             width = self.e * spec.hidden_dim
             self._take(fixed=self.tokens * width)
-            self._take(gradients=self._gradient(spec.max_seq_len * spec.hidden_dim))
+            self._take(gradients=self.e * spec.max_seq_len * spec.hidden_dim)
+            self._accumulated(spec.max_seq_len * spec.hidden_dim)
             self._give(fixed=self.tokens * width)
         table = self.e * spec.vocab_size * spec.hidden_dim
         self._take(gradients=table)
@@ -397,9 +292,9 @@ class StepTape:
             self._take(self.input)
             self._give(self.input + (self.input if self.mixed else 0))  # mask, and undropped
 
-    def _give_branch(self) -> None:
-        if self.mixed or self.dropped:
-            self._give(self.input)
+    def _branch(self) -> int:
+        """That gradient, where it is another one than the residual stream's."""
+        return self.input if self.mixed or self.dropped else 0
 
     def _to_wide_gradient(self) -> None:
         """Under autocast the gradient leaves the 16-bit part of the model."""
@@ -407,50 +302,35 @@ class StepTape:
             self._take(self.wide)
             self._give(self.input)
 
-    def _linear(self, linear: Matrices, input_gradient: int) -> None:
-        """Gradients of a matrix, its bias and its input; lets its 16-bit copy go."""
+    def _linear(
+        self, linear: Matrices, input_gradient: int, freed: int, *, added: int = 0, logits: int = 0
+    ) -> None:
+        """Gradients of a matrix, its bias and its input.
+
+        ``freed``, ``logits``: what goes with it, what it read and the gradient of its output.
+        ``added``: the gradient of its input is added to another one of that size.
+        """
         if self.mixed:
             self._take(input_gradient, 2 * linear.total)
-            self._give(fixed=2 * linear.total)  # the copy of the weight
-            self._take(gradients=self._gradient(linear.total))
-            self._give(fixed=2 * linear.total)
+            self._give(freed, fixed=2 * linear.weight)  # the copy of the weight
         else:
             self._take(input_gradient, gradients=self.e * linear.total)
-            if self.held:
-                self._alive[2] -= self.e * linear.total
+            self._accumulated(linear.total)
+            self._give(freed)
+        self._logits(-logits)
+        if added:
+            self._add(added)
+        if self.mixed:
+            self._take(gradients=self.e * linear.total)
+            self._give(fixed=2 * linear.total)
+            self._accumulated(linear.total)
 
-    def _gradient(self, parameters: int) -> int:
-        """Bytes that stay of a new gradient: none where it is added to one that is there."""
-        return 0 if self.held else self.e * parameters
+    def _accumulated(self, parameters: int) -> None:
+        """A new gradient goes where there is one already, to which it was added."""
+        if self.held:
+            self._alive[2] -= self.e * parameters
 
     def _add(self, size: int) -> None:
         """Two gradients of ``size`` become their sum."""
         self._take(size)
         self._give(2 * size)
-
-    def _take(self, each: int = 0, fixed: int = 0, gradients: int = 0) -> None:
-        alive = self._alive
-        alive[0] += fixed
-        alive[1] += each
-        alive[2] += gradients
-        self.moments.append(Moment(self._phase, alive[0], alive[1], alive[2], alive[3]))
-
-    def _give(self, each: int = 0, fixed: int = 0) -> None:
-        self._alive[0] -= fixed
-        self._alive[1] -= each
-
-    def _logits(self, each: int) -> None:
-        self._alive[3] += each
-        if each > 0:
-            self._take()
-
-
-def _linears(spec: ModelSpec) -> dict[str, Matrices]:
-    """The matrices of one block by their short names: q, k, v, o, gate, up, down."""
-    sizes: dict[str, list[int]] = {}
-    for weight in weights(spec):
-        if weight.in_block and weight.group in ("attention", "mlp"):
-            module, _, kind = weight.name.rpartition(".")
-            name = module.rpartition(".")[2].removesuffix("_proj")
-            sizes.setdefault(name, [0, 0])[kind == "bias"] = weight.count // weight.copies
-    return {name: Matrices(weight, bias) for name, (weight, bias) in sizes.items()}

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (its usual name)
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from engine.models.cache import KVCache
 from engine.models.linear import Linear, to_compute_dtype
 from engine.models.positions import alibi_bias, rotate, rotation_table
 from engine.spec import ModelSpec
+
+# What torch may choose among, where a run names its kernel.
+_KERNELS = {
+    "fused": [
+        SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.CUDNN_ATTENTION,
+    ],
+    "materialised": [SDPBackend.MATH],
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -24,17 +34,20 @@ class Surroundings:
             None: every token looks at all tokens up to itself (``causal``) or simply at all.
         causal: whether the plain causal mask, T = S, applies.
         in_fp32: whether scores are computed in fp32 though everything else is in 16 bits.
+        kernel: "auto" (torch's choice), "fused", or "materialised" (with matrices of scores).
     """
 
     rotation: tuple[Tensor, Tensor] | None
     mask: Tensor | None
     causal: bool
     in_fp32: bool = False
+    kernel: str = "auto"
 
 
 def look_around(
-    spec: ModelSpec, positions_T: Tensor, start: int, dtype: torch.dtype, *, in_fp32: bool = False
-) -> Surroundings:
+    spec: ModelSpec, positions_T: Tensor, start: int, dtype: torch.dtype, *,
+    in_fp32: bool = False, kernel: str = "auto",
+) -> Surroundings:  # fmt: skip
     """The surroundings of tokens at ``positions_T``, the first of which is ``start``."""
     rotation = rotation_table(positions_T, spec, dtype) if spec.position == "rope" else None
     count = positions_T.shape[0]
@@ -48,7 +61,7 @@ def look_around(
         # A mask of four dimensions keeps the CPU on its fused kernel; three would not.
         mask, causal = alibi_bias(positions_T, positions_S, spec.num_heads)[None], False
         mask = mask if in_fp32 else mask.to(dtype)
-    return Surroundings(rotation, mask, causal, in_fp32)
+    return Surroundings(rotation, mask, causal, in_fp32, kernel)
 
 
 class CausalSelfAttention(nn.Module):
@@ -59,7 +72,7 @@ class CausalSelfAttention(nn.Module):
 
     Saved for the backward pass, in elements a token: the input D; q, k, v after rotation
     H·h + 2·K·h; the joined heads H·h and one fp32 log-sum-exp a head. No matrix of scores, where
-    torch has a fused kernel (on the CPU not with dropout).
+    torch has a fused kernel (on the CPU not with dropout) and the run does not ask for one.
     """
 
     def __init__(self, spec: ModelSpec, layer: int) -> None:
@@ -114,16 +127,21 @@ class CausalSelfAttention(nn.Module):
 def attend(
     q_BHTh: Tensor, k_BHSh: Tensor, v_BHSh: Tensor, around: Surroundings, dropout: float
 ) -> Tensor:
-    """softmax(q kᵀ / √h + mask) v by torch's fused kernel: (B, H, T, h)."""
+    """softmax(q kᵀ / √h + mask) v by the kernel that ``around`` names: (B, H, T, h).
+
+    Written out, 16-bit queries, keys and values are raised to fp32 by torch itself.
+    """
     kind, dtype = q_BHTh.device.type, q_BHTh.dtype
-    if not around.in_fp32 or dtype == torch.float32:
-        return F.scaled_dot_product_attention(
-            q_BHTh, k_BHSh, v_BHSh, attn_mask=around.mask, dropout_p=dropout,
-            is_causal=around.causal,
-        )  # fmt: skip
-    with torch.autocast(kind, enabled=False):  # which would cast back to 16 bits
-        heads_BHTh = F.scaled_dot_product_attention(
-            q_BHTh.float(), k_BHSh.float(), v_BHSh.float(), attn_mask=around.mask,
-            dropout_p=dropout, is_causal=around.causal,
-        )  # fmt: skip
+    forced = _KERNELS.get(around.kernel)
+    with nullcontext() if forced is None else sdpa_kernel(forced):
+        if not around.in_fp32 or dtype == torch.float32:
+            return F.scaled_dot_product_attention(
+                q_BHTh, k_BHSh, v_BHSh, attn_mask=around.mask, dropout_p=dropout,
+                is_causal=around.causal,
+            )  # fmt: skip
+        with torch.autocast(kind, enabled=False):  # which would cast back to 16 bits
+            heads_BHTh = F.scaled_dot_product_attention(
+                q_BHTh.float(), k_BHSh.float(), v_BHSh.float(), attn_mask=around.mask,
+                dropout_p=dropout, is_causal=around.causal,
+            )  # fmt: skip
     return heads_BHTh.to(dtype)

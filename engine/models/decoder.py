@@ -82,10 +82,10 @@ class Stack(nn.Module):
 
     def forward(
         self, inputs_BT: Tensor, cache: KVCache | None, *, checkpointing: bool = False,
-        in_fp32: bool = False,
+        in_fp32: bool = False, kernel: str = "auto",
     ) -> Tensor:  # fmt: skip
         start = 0 if cache is None else cache.length
-        x_BTD, around = self.embed(inputs_BT, start, in_fp32=in_fp32)
+        x_BTD, around = self.embed(inputs_BT, start, in_fp32=in_fp32, kernel=kernel)
         for block in self.layers:
             if checkpointing:
                 x_BTD = checkpoint(
@@ -99,7 +99,7 @@ class Stack(nn.Module):
         return self.norm(x_BTD) if self.spec.norm_position == "pre" else x_BTD
 
     def embed(
-        self, inputs_BT: Tensor, start: int, *, in_fp32: bool = False
+        self, inputs_BT: Tensor, start: int, *, in_fp32: bool = False, kernel: str = "auto"
     ) -> tuple[Tensor, Surroundings]:
         """Vectors of the tokens, the first of which stands at ``start``, and what is around."""
         spec = self.spec
@@ -112,7 +112,9 @@ class Stack(nn.Module):
         if spec.dropout:
             x_BTD = F.dropout(x_BTD, spec.dropout, self.training)
         dtype = to_compute_dtype(x_BTD).dtype
-        return x_BTD, look_around(spec, positions_T, start, dtype, in_fp32=in_fp32)
+        return x_BTD, look_around(
+            spec, positions_T, start, dtype, in_fp32=in_fp32, kernel=kernel
+        )  # fmt: skip
 
 
 class OutputHead(nn.Module):
@@ -143,6 +145,7 @@ class Decoder(nn.Module):
             again going backward.
         attention_in_fp32: compute scores in fp32 in a 16-bit model. For CPUs, whose 16-bit
             attention is slow going backward; keeps queries, keys, values and heads at 4 bytes.
+        attention_kernel: "auto", "fused" or "materialised" (a run's ``attention``).
     """
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -150,6 +153,7 @@ class Decoder(nn.Module):
         self.spec = spec
         self.gradient_checkpointing = False
         self.attention_in_fp32 = False
+        self.attention_kernel = "auto"
         self.model = Stack(spec)
         self.lm_head = OutputHead(spec)
 
@@ -170,8 +174,10 @@ class Decoder(nn.Module):
         self._check_length(inputs_BT, cache)
         checkpointing = self.gradient_checkpointing and self.training and torch.is_grad_enabled()
         assert cache is None or not checkpointing, "a cache is for writing, not for training"
-        in_fp32 = self.attention_in_fp32
-        x_BTD = self.model(inputs_BT, cache, checkpointing=checkpointing, in_fp32=in_fp32)
+        x_BTD = self.model(
+            inputs_BT, cache, checkpointing=checkpointing, in_fp32=self.attention_in_fp32,
+            kernel=self.attention_kernel,
+        )  # fmt: skip
         if last_only:
             x_BTD = x_BTD[:, -1:]
         logits_BTV: Tensor = self.lm_head(x_BTD, self.model.embed_tokens.weight)

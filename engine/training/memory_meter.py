@@ -25,12 +25,18 @@ _COUNTED_STEPS = 2
 
 
 class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """While it is entered, counts bytes of live storages: ``current_bytes``, ``peak_bytes``."""
+    """While it is entered, counts bytes of live storages: ``current_bytes``, ``peak_bytes``.
+
+    ``phase`` is the name of what is going on; whoever knows it sets it. ``peaks`` has the most
+    bytes that were alive when something was allocated in each phase, in their order.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.current_bytes = 0
         self.peak_bytes = 0
+        self.phase = ""
+        self.peaks: dict[str, int] = {}
         self._known: dict[int, weakref.ref[torch.UntypedStorage]] = {}
 
     @classmethod
@@ -72,6 +78,7 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._known[key] = weakref.ref(storage, freed)
         self.current_bytes += size
         self.peak_bytes = max(self.peak_bytes, self.current_bytes)
+        self.peaks[self.phase] = max(self.peaks.get(self.phase, 0), self.current_bytes)
 
 
 class MemoryMeter:

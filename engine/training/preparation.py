@@ -25,14 +25,14 @@ from engine.events import Preparing, Started, Warned
 from engine.models.decoder import Decoder, build
 from engine.parameter import SpecError
 from engine.run_directory import RunDirectory, RunRecord
-from engine.run_spec import RunSpec, check_run
+from engine.run_spec import RunSpec, attention_problem, check_run
 from engine.spec import ModelSpec, check
 from engine.training.compilation import compile_from
 from engine.training.control import Control
 from engine.training.loop import Parts
 from engine.training.recorder import Recorder
 from engine.training.sampling import Sampler
-from engine.training.update import Learner
+from engine.training.update import Learner, set_up
 from engine.training.versions import versions
 
 _REPORT_EVERY_S = 0.1
@@ -89,6 +89,9 @@ def prepare(directory: RunDirectory, recorder: Recorder, control: Control) -> Pr
     spec, run = check(record.model), check_run(record.run, record.model)
     announcer = Announcer(recorder, control)
     backend = choose_backend(run, recorder)
+    unfused = attention_problem(run, spec, str(backend.device))
+    if unfused is not None:  # "auto" may have become a device that has no such kernel
+        raise unfused
     corpus = _corpus(directory, record, backend, announcer)
     tokenizer = _tokenizer(directory, spec, run, corpus, announcer)
     if tokenizer.vocab_size < spec.vocab_size:
@@ -106,9 +109,7 @@ def prepare(directory: RunDirectory, recorder: Recorder, control: Control) -> Pr
     source = BatchSource(dataset, run.batch_size, seq_len, run.seed, run.accumulation_steps)
     announcer.say("building the model")
     model = build(spec, device=backend.device, dtype=backend.weight_dtype, seed=run.seed)
-    model.gradient_checkpointing = run.gradient_checkpointing
-    # With dropout there is no fused kernel on the CPU, and nothing to win.
-    model.attention_in_fp32 = backend.attention_in_fp32 and not spec.dropout
+    set_up(model, run, in_fp32=backend.attention_in_fp32)
     learner = Learner(model, run, backend.autocast)
     announcer.say("counting n-grams for the floors")
     started = _started(spec, run, backend, dataset, model, floors_of(dataset, source, run))

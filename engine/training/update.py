@@ -9,11 +9,23 @@ from typing import Any
 import torch
 from torch import nn
 
+from engine.models.decoder import Decoder
 from engine.run_spec import RunSpec
 from engine.training.master_weights import MasterWeights
 from engine.training.optimizer_choice import build_optimizer
 
 Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+def set_up(model: Decoder, run: RunSpec, *, in_fp32: bool) -> None:
+    """Let ``model`` compute as the run asks; ``in_fp32``: its 16-bit scores rather in fp32.
+
+    Written out (with dropout the CPU has no other way) torch computes them so by itself.
+    """
+    model.gradient_checkpointing = run.gradient_checkpointing
+    model.attention_kernel = run.attention
+    fused = not model.spec.dropout and run.attention != "materialised"
+    model.attention_in_fp32 = in_fp32 and fused
 
 
 class Learner:
