@@ -161,6 +161,14 @@ class RunSpec:
                   "Forgets what is inside each block and computes it again going backward: far "
                   "less memory for about a third more work."),
     )  # fmt: skip
+    loss_chunk: int | None = declared(
+        None,
+        Parameter("Loss in chunks", MACHINE, "integer",
+                  "Tokens whose scores are computed at once, at most a sequence: far less memory "
+                  "where the vocabulary is large, at about the same speed. Off: all tokens of the "
+                  "batch together.",
+                  unit="tokens", minimum=1, maximum=1_048_576, optional=True, none_label="off"),
+    )  # fmt: skip
     compile: str = declared(
         "auto",
         Parameter("Compile", MACHINE, "choice",

@@ -91,9 +91,9 @@ def memory_of_batch(spec: ModelSpec, run: RunSpec, batch_size: int) -> TrainingM
 @lru_cache(maxsize=1024)
 def _memory(
     spec: ModelSpec, seq_len: int, precision: str, optimizer: str, held: bool, again: bool,
-    in_fp32: bool, kernel: str, batch_size: int,
+    in_fp32: bool, kernel: str, loss_chunk: int | None, batch_size: int,
 ) -> TrainingMemory:  # fmt: skip
-    lines = _lines(spec, seq_len, precision, optimizer, held, again, in_fp32, kernel)
+    lines = _lines(spec, seq_len, precision, optimizer, held, again, in_fp32, kernel, loss_chunk)
     phases = _phases(lines, batch_size)
     peak = max(phases, key=lambda phase: phase.bytes)
     forward = next(phase for phase in phases if phase.name == END_OF_FORWARD)
@@ -133,15 +133,17 @@ def phase_lines(spec: ModelSpec, run: RunSpec) -> tuple[PhaseLine, ...]:
     return _lines(*_key(spec, run))
 
 
-def _key(spec: ModelSpec, run: RunSpec) -> tuple[ModelSpec, int, str, str, bool, bool, bool, str]:
+def _key(
+    spec: ModelSpec, run: RunSpec
+) -> tuple[ModelSpec, int, str, str, bool, bool, bool, str, int | None]:
     """What the lines depend on; not the batch, and nothing else of the run.
 
     A 16-bit run that names the CPU computes attention's scores in fp32.
     """
     held, in_fp32 = run.accumulation_steps > 1, attention_in_fp32(spec, run)
     seq_len = run.sequence_length(spec)
-    again, kernel = run.gradient_checkpointing, run.attention
-    return spec, seq_len, run.precision, run.optimizer, held, again, in_fp32, kernel
+    again, kernel, chunk = run.gradient_checkpointing, run.attention, run.loss_chunk
+    return spec, seq_len, run.precision, run.optimizer, held, again, in_fp32, kernel, chunk
 
 
 def attention_in_fp32(spec: ModelSpec, run: RunSpec) -> bool:
@@ -156,20 +158,20 @@ def attention_in_fp32(spec: ModelSpec, run: RunSpec) -> bool:
 @lru_cache(maxsize=1024)
 def _lines(
     spec: ModelSpec, seq_len: int, precision: str, optimizer: str, held: bool, again: bool,
-    in_fp32: bool, kernel: str,
+    in_fp32: bool, kernel: str, loss_chunk: int | None,
 ) -> tuple[PhaseLine, ...]:  # fmt: skip
     counted = count(spec)
     pure = precision == "bf16"  # 16-bit weights and gradients, and an fp32 copy of the weights
     weights = counted.total * (6 if pure else 4)
     state = state_bytes(optimizer, counted.weights) + table_bytes(optimizer, counted.weights)
-    moments = StepTape(spec, seq_len, precision, again, held, in_fp32, kernel).record()
+    tape = StepTape(spec, seq_len, precision, again, held, in_fp32, kernel, loss_chunk)
     lines = [
         PhaseLine(
             moment.phase,
-            (weights, moment.gradients, state, moment.fixed, 0),
+            (weights, moment.gradients, state, moment.fixed, moment.chunk),
             (0, 0, 0, moment.activations, moment.logits),
         )
-        for moment in _fullest(moments)
+        for moment in _fullest(tape.record())
     ]
     gradients = _fullest_gradients(counted.weights) if pure else 4 * counted.total
     lines.append(PhaseLine(UPDATE, (weights, gradients, state, 0, 0), _NOTHING))
@@ -186,11 +188,11 @@ def _fullest(moments: list[Moment]) -> list[Moment]:
     kept = []
     for rivals in phases.values():
         # Steepest first; a flatter line matters only where it starts higher.
-        rivals.sort(key=lambda m: (m.activations + m.logits, m.fixed + m.gradients), reverse=True)
+        rivals.sort(key=lambda m: (m.activations + m.logits, m.whole), reverse=True)
         highest = -1
         for moment in rivals:
-            if moment.fixed + moment.gradients > highest:
-                highest = moment.fixed + moment.gradients
+            if moment.whole > highest:
+                highest = moment.whole
                 kept.append(moment)
     return kept
 

@@ -48,6 +48,9 @@ class Remedy:
     peak_phase: str
 
 
+_LOSS_CHUNK = 128
+
+
 def remedies(spec: ModelSpec, run: RunSpec) -> tuple[Remedy, ...]:
     """All single changes that lower the peak of a valid design and run, the best first.
 
@@ -83,6 +86,14 @@ def possible_changes(spec: ModelSpec, run: RunSpec) -> Iterator[Change]:
             "blocks are computed twice: about a third more work",
             {"gradient_checkpointing": True},
         )
+    if run.loss_chunk is None and run.sequence_length(spec) > _LOSS_CHUNK:
+        yield Change(
+            f"Loss in chunks of {_LOSS_CHUNK} tokens",
+            "the scores of a chunk are let go before the next",
+            {"loss_chunk": _LOSS_CHUNK},
+        )
+    if run.attention == "materialised" and not spec.dropout:
+        yield Change("Fused attention", "no matrix of scores to look at", {"attention": "auto"})
     if run.precision == "fp32":
         yield Change("bf16 mixed precision", "products in 16 bits", {"precision": "bf16-mixed"})
     if run.precision != "bf16":

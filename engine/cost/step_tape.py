@@ -33,16 +33,18 @@ class StepTape(Tape):
 
     ``again``: gradient checkpointing. ``held``: the gradients of earlier micro-batches stay.
     ``in_fp32``: scores are computed in fp32 in a 16-bit model. ``kernel``: a run's ``attention``.
+    ``loss_chunk``: tokens whose logits exist at once; None: all of the batch.
     """
 
     def __init__(
         self, spec: ModelSpec, seq_len: int, precision: str, again: bool, held: bool,
-        in_fp32: bool = False, kernel: str = "auto",
+        in_fp32: bool = False, kernel: str = "auto", loss_chunk: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__(
             spec, seq_len, precision, dropped=spec.dropout > 0, in_fp32=in_fp32, kernel=kernel
         )
         self.again, self.held = again, held
+        self.chunk = None if loss_chunk is None else min(loss_chunk, seq_len)
 
     def record(self) -> list[Moment]:
         """Go through the step; return every moment at which something was allocated."""
@@ -60,7 +62,10 @@ class StepTape(Tape):
         if self.pre:
             self._norm_forward(keep=True)
             self._give(self.residual + self._statistics())
-        self._head_and_loss()
+        if self.chunk is None:
+            self._head_and_loss()
+        else:
+            self._chunked_head_and_loss(self.chunk)
         # All blocks are alike, so the fullest one is the last (nothing given back yet) or the
         # first (all gradients there already).
         before = list(self._alive)
@@ -115,16 +120,12 @@ class StepTape(Tape):
         self._phase = END_OF_FORWARD
         if pre:
             self._take(self.norm_saved())
-        self._take(self.input, copies)
-        if self.mixed:  # the features before they were cast
-            self._take(self.wide)
+        self._cast_features(copies)
         raised = 0 if self.a == FULL else FULL * scores
         self._logits(self.a * scores + raised)
         self._logits(FULL * scores)
         self._logits(-(self.a * scores + raised))
         self._release_copies(spec.num_layers, bias)
-        if self.mixed:
-            self._give(self.wide)
         self._phase = BACKWARD_OF_LOSS
         self._logits(2 * FULL * scores)
         self._logits(-2 * FULL * scores)
@@ -138,6 +139,54 @@ class StepTape(Tape):
         self._to_wide_gradient()
         if pre:
             self._norm_backward(accumulate=False)
+
+    def _cast_features(self, copies: int) -> None:
+        """What the head reads, in the format that matrices multiply, and its own 16-bit copies."""
+        if self.mixed:  # from fp32, which goes then
+            self._take(self.input + self.wide)
+            self._give(self.input + self.wide)
+        self._take(self.input, copies)
+
+    def _chunked_head_and_loss(self, chunk: int) -> None:
+        """The same with each chunk's gradients computed in the forward pass (chunked_loss)."""
+        spec, pre = self.spec, self.spec.norm_position == "pre"
+        bias = spec.vocab_size if spec.head_bias else 0
+        parameters = spec.vocab_size * spec.hidden_dim + bias
+        copies = 2 * parameters if self.mixed else 0
+        exact = FULL * parameters  # the head's gradient, summed in fp32
+        self._phase = END_OF_FORWARD
+        if pre:
+            self._take(self.norm_saved())
+        self._cast_features(copies)
+        self._take(self.input, gradients=exact)  # and the gradient of the features
+        self._one_chunk(chunk)
+        self._give(self.input, copies)
+        self._release_copies(spec.num_layers, 0)
+        self._phase = BACKWARD_OF_HEAD
+        if self.pure:
+            self._take(gradients=self.e * parameters)
+            self._alive[2] -= exact
+        if self.held and not spec.tied_embeddings:  # added to the one that is there
+            self._alive[2] -= self.e * parameters
+        elif self.held and spec.head_bias:
+            self._alive[2] -= self.e * spec.vocab_size
+        self._to_wide_gradient()
+        if pre:
+            self._norm_backward(accumulate=False)
+
+    def _one_chunk(self, chunk: int) -> None:
+        """Logits, log probabilities, their gradient; in 16 bits a part of the head's as well."""
+        spec = self.spec
+        scores = chunk * spec.vocab_size
+        self._chunk_logits(2 * FULL * scores)
+        if self.a != FULL:
+            self._chunk_logits((self.a - 2 * FULL) * scores)
+            part = self.a * spec.vocab_size * spec.hidden_dim
+            self._take(fixed=part)
+            self._give(fixed=part)
+            self._chunk_logits(-self.a * scores)
+        else:
+            self._chunk_logits(-2 * FULL * scores)
 
     # --- backward --------------------------------------------------------------------------------
 

@@ -30,7 +30,8 @@ class Moment(NamedTuple):
     """Bytes alive at one moment beside weights and optimizer state.
 
     ``activations``, ``logits`` are for each sequence, ``fixed`` and ``gradients`` in all;
-    ``fixed`` are activations that do not grow with the batch (tables, 16-bit copies of weights).
+    ``fixed`` are activations that do not grow with the batch (tables, 16-bit copies of weights),
+    ``chunk`` logits that do not: those of one chunk of tokens.
     """
 
     phase: str
@@ -38,6 +39,12 @@ class Moment(NamedTuple):
     activations: int
     gradients: int
     logits: int
+    chunk: int = 0
+
+    @property
+    def whole(self) -> int:
+        """All that does not grow with the batch."""
+        return self.fixed + self.gradients + self.chunk
 
 
 class Matrices(NamedTuple):
@@ -84,7 +91,7 @@ class Tape:
         self.norm_parameters = spec.hidden_dim * (1 if self.rms else 2)
         self.moments: list[Moment] = []
         self._phase = ""
-        self._alive = [0, 0, 0, 0]  # fixed, activations, gradients, logits
+        self._alive = [0, 0, 0, 0, 0]  # fixed, activations, gradients, logits, chunk
 
     # --- what is saved for the backward pass -----------------------------------------------------
 
@@ -328,7 +335,7 @@ class Tape:
         alive[0] += fixed
         alive[1] += each
         alive[2] += gradients
-        self.moments.append(Moment(self._phase, alive[0], alive[1], alive[2], alive[3]))
+        self.moments.append(Moment(self._phase, alive[0], alive[1], alive[2], alive[3], alive[4]))
 
     def _give(self, each: int = 0, fixed: int = 0) -> None:
         self._alive[0] -= fixed
@@ -337,6 +344,11 @@ class Tape:
     def _logits(self, each: int) -> None:
         self._alive[3] += each
         if each > 0:
+            self._take()
+
+    def _chunk_logits(self, size: int) -> None:
+        self._alive[4] += size
+        if size > 0:
             self._take()
 
 

@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from engine.models.attention import CausalSelfAttention, Surroundings, look_around
 from engine.models.cache import KVCache
+from engine.models.chunked_loss import chunked_cross_entropy
 from engine.models.feed_forward import FeedForward
 from engine.models.linear import Embedding, to_compute_dtype
 from engine.models.norms import make_norm
@@ -132,8 +133,11 @@ class OutputHead(nn.Module):
         self.register_parameter("bias", bias)
 
     def forward(self, x_BTD: Tensor, embedding_VD: Tensor) -> Tensor:
-        weight_VD = embedding_VD if self.weight is None else self.weight
-        return F.linear(to_compute_dtype(x_BTD), weight_VD, self.bias)
+        return F.linear(to_compute_dtype(x_BTD), self.matrix(embedding_VD), self.bias)
+
+    def matrix(self, embedding_VD: Tensor) -> Tensor:
+        """What features are multiplied by: its own weight, or tied the embedding's."""
+        return embedding_VD if self.weight is None else self.weight
 
 
 class Decoder(nn.Module):
@@ -146,6 +150,10 @@ class Decoder(nn.Module):
         attention_in_fp32: compute scores in fp32 in a 16-bit model. For CPUs, whose 16-bit
             attention is slow going backward; keeps queries, keys, values and heads at 4 bytes.
         attention_kernel: "auto", "fused" or "materialised" (a run's ``attention``).
+        loss_chunk: tokens whose scores exist at once where there are targets; None: all. Never
+            more than a sequence.
+        chunked_loss: what computes the loss then; torch.compile puts a form of it here that it
+            leaves alone.
     """
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -154,6 +162,8 @@ class Decoder(nn.Module):
         self.gradient_checkpointing = False
         self.attention_in_fp32 = False
         self.attention_kernel = "auto"
+        self.loss_chunk: int | None = None
+        self.chunked_loss = chunked_cross_entropy
         self.model = Stack(spec)
         self.lm_head = OutputHead(spec)
 
@@ -180,12 +190,22 @@ class Decoder(nn.Module):
         )  # fmt: skip
         if last_only:
             x_BTD = x_BTD[:, -1:]
+        # In the same name, as the features in their old format are needed no longer.
+        x_BTD = to_compute_dtype(x_BTD)
+        if self.loss_chunk is not None and targets_BT is not None:
+            return Output(None, self._loss_by_chunks(x_BTD, targets_BT, self.loss_chunk))
         logits_BTV: Tensor = self.lm_head(x_BTD, self.model.embed_tokens.weight)
         if targets_BT is None:
             return Output(logits_BTV, None)
         exact = torch.promote_types(logits_BTV.dtype, torch.float32)
         loss = F.cross_entropy(logits_BTV.flatten(0, 1).to(exact), targets_BT.flatten())
         return Output(None, loss)
+
+    def _loss_by_chunks(self, x_BTD: Tensor, targets_BT: Tensor, chunk: int) -> Tensor:
+        return self.chunked_loss(
+            x_BTD.flatten(0, 1), self.lm_head.matrix(self.model.embed_tokens.weight),
+            self.lm_head.bias, targets_BT.flatten(), min(chunk, targets_BT.shape[1]),
+        )  # fmt: skip
 
     def attention_maps(self, inputs_BT: Tensor, layer: int) -> Tensor:
         """How much each token looks at each other one in ``layer``: (B, H, T, T), fp32.

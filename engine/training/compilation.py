@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 
+from engine.models.chunked_loss import chunked_cross_entropy
 from engine.run_spec import RunSpec
 from engine.training.update import Batch, Learner
 
@@ -33,11 +34,14 @@ def compile_from(run: RunSpec, device_type: str, predicted_step_s: float | None)
 def compile_learner(learner: Learner, batch: Batch) -> str:
     """Let ``learner`` compute compiled from now on; return why that failed, "" if it did not.
 
-    Compiles by a trial run of ``batch``, whose gradient is thrown away.
+    Compiles by a trial run of ``batch``, whose gradient is thrown away. A loss in chunks stays
+    as it is: its loop would be compiled once for every chunk.
     """
     import torch._inductor.config as inductor
 
     inductor.compile_threads = 1  # in this process: no pool of compiler processes is left behind
+    alone = torch.compiler.disable(chunked_cross_entropy)  # type: ignore[no-untyped-call]
+    learner.model.chunked_loss = alone
     compiled = torch.compile(learner.model, dynamic=False)
     learner.forward = compiled
     try:

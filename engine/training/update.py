@@ -23,6 +23,7 @@ def set_up(model: Decoder, run: RunSpec, *, in_fp32: bool) -> None:
     Written out (with dropout the CPU has no other way) torch computes them so by itself.
     """
     model.gradient_checkpointing = run.gradient_checkpointing
+    model.loss_chunk = run.loss_chunk
     model.attention_kernel = run.attention
     fused = not model.spec.dropout and run.attention != "materialised"
     model.attention_in_fp32 = in_fp32 and fused

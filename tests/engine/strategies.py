@@ -68,6 +68,7 @@ def run_specs(draw: st.DrawFn, spec: ModelSpec) -> RunSpec:
             precision=draw(st.sampled_from(tuple(precisions))),
             optimizer=draw(st.sampled_from(tuple(optimizers))),
             gradient_checkpointing=draw(st.booleans()),
+            loss_chunk=draw(st.none() | st.integers(1, 40)),
             attention=draw(st.sampled_from(("auto", "fused", "materialised"))),
         ),
         spec,

@@ -39,6 +39,18 @@ NAMED = {
     "alibi": ({"position": "alibi"}, {}),
     "sgd": ({}, {"optimizer": "sgd"}),
     "momentum": ({}, {"optimizer": "sgd-momentum"}),
+    "loss in chunks": ({"vocab_size": 8_000}, {"loss_chunk": 32}),
+    "loss in chunks, mixed": (
+        {"vocab_size": 8_000, "tied_embeddings": False, "head_bias": True},
+        {"loss_chunk": 50, "precision": "bf16-mixed", "accumulation_steps": 2},
+    ),
+    "loss in chunks, pure bf16": (
+        {"vocab_size": 8_000, "head_bias": True},
+        {"loss_chunk": 1_000, "precision": "bf16", "gradient_checkpointing": True},
+    ),
+    "loss in chunks, 16 tokens in all": (
+        {"vocab_size": 8_000, "max_seq_len": 16}, {"loss_chunk": 16, "batch_size": 1},
+    ),
     "adafactor": ({}, {"optimizer": "adafactor"}),
     "8-bit": ({}, {"optimizer": "adamw-8bit"}),
     "8-bit, full during the update": (
@@ -105,6 +117,7 @@ def drawn(seed: int) -> tuple[ModelSpec, RunSpec]:
         optimizer=rng.choice(("adamw", "sgd", "sgd-momentum", "adafactor", "adamw-8bit")),
         gradient_checkpointing=rng.random() < 0.25,
         device=rng.choice(("auto", "cpu")),
+        loss_chunk=rng.choice((None, None, 16, 50, 1_000)),
     )
     return check(spec), run
 
@@ -158,6 +171,15 @@ def test_checkpointing_and_plain_sgd_save_memory() -> None:
     plain = training_memory(NANO, run).peak_bytes
     assert training_memory(NANO, run.replace(gradient_checkpointing=True)).peak_bytes < plain / 2
     assert training_memory(NANO, run.replace(optimizer="sgd")).peak_bytes < plain
+
+
+def test_a_loss_in_chunks_takes_most_of_a_large_vocabularys_memory_away() -> None:
+    spec, run = preset("gpt2").model, RunSpec(batch_size=8, gradient_checkpointing=True)
+    whole = training_memory(spec, run)
+    chunked = training_memory(spec, run.replace(loss_chunk=256))
+    assert whole.logits_bytes == 12 * 8 * 1_024 * 50_257
+    assert chunked.logits_bytes == 8 * 256 * 50_257
+    assert chunked.peak_bytes < 0.6 * whole.peak_bytes
 
 
 def test_accumulation_costs_the_gradients_only() -> None:

@@ -42,6 +42,17 @@ def test_half_the_batch_keeps_the_learning_the_same_where_it_divides() -> None:
     }
 
 
+def test_where_the_vocabulary_fills_the_memory_a_loss_in_chunks_saves_most() -> None:
+    spec = ModelSpec(vocab_size=100_000, num_layers=1, max_seq_len=256)
+    assert remedies(spec, RunSpec(batch_size=16))[0].change.run == {"loss_chunk": 128}
+
+
+def test_scores_written_out_need_not_be() -> None:
+    spec, run = ModelSpec(max_seq_len=2_048), RunSpec(attention="materialised")
+    assert "Fused attention" in words(spec, run)
+    assert "Fused attention" not in words(spec, RunSpec())
+
+
 def test_what_is_done_already_is_not_offered() -> None:
     run = RunSpec(batch_size=16, gradient_checkpointing=True, precision="bf16")
     assert "Gradient checkpointing" not in words(NANO, run)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.cost.parameters import count
 from engine.cost.step_tape import StepTape
 from engine.cost.tape import END_OF_FORWARD
 from engine.spec import ModelSpec
@@ -10,26 +11,33 @@ from tests.engine.strategies import model_specs
 
 PRECISIONS = st.sampled_from(("fp32", "bf16-mixed", "bf16"))
 KERNELS = st.sampled_from(("auto", "fused", "materialised"))
+CHUNKS = st.none() | st.integers(1, 40)
 
 
-@given(model_specs(), PRECISIONS, st.booleans(), st.booleans(), st.booleans(), KERNELS)
+@given(model_specs(), PRECISIONS, st.booleans(), st.booleans(), st.booleans(), KERNELS, CHUNKS)
 def test_nothing_is_given_back_that_was_not_taken(
-    spec: ModelSpec, precision: str, again: bool, held: bool, in_fp32: bool, kernel: str
-) -> None:
-    tape = StepTape(spec, spec.max_seq_len, precision, again, held, in_fp32, kernel)
+    spec: ModelSpec, precision: str, again: bool, held: bool, in_fp32: bool, kernel: str,
+    chunk: int | None,
+) -> None:  # fmt: skip
+    tape = StepTape(spec, spec.max_seq_len, precision, again, held, in_fp32, kernel, chunk)
     for moment in tape.record():
         assert min(moment[1:]) >= 0, moment
 
 
-@given(model_specs(), PRECISIONS, st.booleans(), st.booleans(), st.booleans(), KERNELS)
+@given(model_specs(), PRECISIONS, st.booleans(), st.booleans(), st.booleans(), KERNELS, CHUNKS)
 def test_at_the_end_only_gradients_and_a_trifle_are_left(
-    spec: ModelSpec, precision: str, again: bool, held: bool, in_fp32: bool, kernel: str
-) -> None:
-    tape = StepTape(spec, spec.max_seq_len, precision, again, held, in_fp32, kernel)
+    spec: ModelSpec, precision: str, again: bool, held: bool, in_fp32: bool, kernel: str,
+    chunk: int | None,
+) -> None:  # fmt: skip
+    tape = StepTape(spec, spec.max_seq_len, precision, again, held, in_fp32, kernel, chunk)
     last = tape.record()[-1]
     assert last.fixed == 0
     assert last.activations == 16 * tape.tokens + (0 if spec.tied_embeddings else tape.residual)
-    assert last.logits == 0
+    assert last.logits == last.chunk == 0
+    # On its way into the sum of a tied matrix, or into that of earlier batches.
+    tables = (2 if spec.tied_embeddings else 0) + (1 if held else 0)
+    expected = count(spec).total + tables * spec.vocab_size * spec.hidden_dim
+    assert last.gradients == tape.e * expected
 
 
 @given(model_specs())
@@ -41,3 +49,14 @@ def test_the_phases_come_in_the_order_of_the_step(spec: ModelSpec) -> None:
         "embedding", "forward of the blocks", END_OF_FORWARD, "backward of the loss",
         "backward of the head", "backward of the last block", *first, "backward of the embedding",
     ]  # fmt: skip
+
+
+@given(model_specs(), PRECISIONS, st.integers(1, 40))
+def test_logits_in_chunks_do_not_grow_with_the_batch(
+    spec: ModelSpec, precision: str, chunk: int
+) -> None:
+    tape = StepTape(spec, spec.max_seq_len, precision, False, False, loss_chunk=chunk)
+    moments = tape.record()
+    assert all(moment.logits == 0 for moment in moments)
+    most = max(moment.chunk for moment in moments)
+    assert most == 8 * min(chunk, spec.max_seq_len) * spec.vocab_size

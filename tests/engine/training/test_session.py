@@ -134,6 +134,16 @@ def test_so_is_one_with_compressed_state(tmp_path: Path, optimizer: str) -> None
     assert learning_curve(halves) == learning_curve(whole)
 
 
+def test_a_run_with_its_loss_in_chunks_learns_the_same(whole: RunDirectory, tmp_path: Path) -> None:
+    directory = new_run(tmp_path, loss_chunk=5)
+    assert train(directory).reason == "completed"
+    for ours, theirs in zip(events(directory, Validation), events(whole, Validation), strict=True):
+        assert ours.loss == pytest.approx(theirs.loss, rel=1e-3)
+    predicted = events(directory, Started)[0].predicted["peak_bytes"]
+    assert predicted < events(whole, Started)[0].predicted["peak_bytes"]
+    assert events(directory, Step)[-1].memory_bytes < events(whole, Step)[-1].memory_bytes
+
+
 def test_pause_saves_waits_and_goes_on_as_if_nothing_had_been(
     whole: RunDirectory, tmp_path: Path
 ) -> None:
