@@ -11,33 +11,67 @@ import time
 from collections.abc import Callable, Iterator
 
 from benchmarks.measure import percentile
+from engine.cost.calibration import Calibration, Point
 from engine.cost.evaluation import evaluate
-from engine.cost.marginal import marginal
-from engine.devices.card import load_cards
-from engine.devices.host import host_devices
+from engine.cost.marginal import baseline, compare, marginal
+from engine.devices.card import Device, load_cards
+from engine.devices.host import cpu_device, host_devices
 from engine.presets import preset
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
+from trickster_gui.design.notches import run_values
 
 _CALLS = 500
 _DESIGNS = ("nano-trickster", "gpt2", "llama-3-8b")
+_SIZES = ("hidden_dim", "num_layers", "num_heads", "mlp_dim", "max_seq_len", "vocab_size")
+_MODEL = (*_SIZES, "num_kv_heads", "head_dim", "dropout")
+_RUN = ("batch_size", "accumulation_steps", "seq_len", "steps")
 
 
 def main() -> None:
     """Print median and 95th percentile for a small, a middling and a large design."""
     devices = (*host_devices(), *load_cards())
+    cpu = cpu_device()
+    measured = _calibration(cpu)
     print(f"{len(devices)} devices, {_CALLS} calls each, microseconds")
     print(f"{'':28}{'median':>8}{'p95':>8}")
     for name in _DESIGNS:
         design = preset(name)
         run = design.run
         _line(f"evaluate {name}", design.model, lambda spec, run=run: evaluate(spec, run, devices))
-        _line(f"marginal {name}", design.model, lambda spec, run=run: _all_marginals(spec, run))
+        _line(f"six rows {name}", design.model, lambda spec, run=run: _six_rows(spec, run))
+        timed = run.replace(seq_len=run.sequence_length(design.model) // 2, precision="fp32")
+        _line(
+            f"whole panel {name}",
+            design.model,
+            lambda spec, run=timed: _whole_panel(spec, run, cpu, measured),
+        )
 
 
-def _all_marginals(spec: ModelSpec, run: RunSpec) -> None:
-    for name in ("hidden_dim", "num_layers", "num_heads", "mlp_dim", "max_seq_len", "vocab_size"):
-        marginal(spec, run, name)
+def _six_rows(spec: ModelSpec, run: RunSpec) -> None:
+    base = baseline(spec, run)
+    assert base is not None
+    for name in _SIZES:
+        marginal(base, name)
+
+
+def _whole_panel(spec: ModelSpec, run: RunSpec, cpu: Device, measured: Calibration) -> None:
+    """What one more notch of every priced row costs in parameters, memory and measured time."""
+    base = baseline(spec, run, cpu, measured)
+    assert base is not None
+    for name in _MODEL:
+        marginal(base, name)
+    for name in _RUN:
+        values = run_values(name, run, spec)
+        at = values.index(getattr(run, name))
+        changed = run.replace(**{name: values[min(at + 1, len(values) - 1)]})
+        compare(base, spec, changed.replace(device=cpu.name))
+
+
+def _calibration(cpu: Device) -> Calibration:
+    """As a measured computer has it: some sizes of step, each faster than the last."""
+    points = tuple(Point(10**n, 10**n / (n * 1e10), 512, "fp32", 2) for n in (8, 9, 10, 11, 12, 13))
+    return Calibration(points, {}, cpu.name, 1.0)
 
 
 def _line(title: str, spec: ModelSpec, call: Callable[[ModelSpec], object]) -> None:

@@ -130,7 +130,7 @@ class Application(QObject):
         if self._measuring:
             return
         self._measuring = True
-        self.window.cost.set_calibration(None, measuring=True)
+        self.window.set_calibration(None, measuring=True)
         self.messages.post("info", "Measuring how fast this computer trains: some seconds…")
         self.bridge.calibrate(lambda _: None, self._calibrated, self._calibration_failed)
 
@@ -184,7 +184,7 @@ class Application(QObject):
         except CalibrationError as error:
             self._calibration, self._calibration_damaged = None, True
             self.messages.post("warning", str(error), "Measure again", self.calibrate)
-        self.window.cost.set_calibration(self._calibration, measuring=self._measuring)
+        self.window.set_calibration(self._calibration, measuring=self._measuring)
 
     def _devices_failed(self, reason: str) -> None:
         self.messages.post("warning", f"Devices can't be listed completely: {reason}")

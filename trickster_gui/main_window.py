@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from engine.cost.calibration import Calibration
 from engine.cost.claims import headline
 from engine.cost.evaluation import Cost
 from engine.devices.card import card_name
@@ -25,7 +26,7 @@ from engine.words import binary_bytes, duration
 from trickster_gui.commands import Command, Commands
 from trickster_gui.controls.search_list import Entry, SearchList
 from trickster_gui.cost.view import CostView
-from trickster_gui.design.notch_costs import notch_costs
+from trickster_gui.design.notch_costs import Machine
 from trickster_gui.design.panel import WIDTH_PX, DesignPanel
 from trickster_gui.devices import Surroundings, device_entries, quick_surroundings
 from trickster_gui.document import Document
@@ -77,11 +78,12 @@ class MainWindow(QMainWindow):
         self.files = DesignFiles(document, messages, self, settings.recent_files)
         self.commands = Commands()
         self.cost = CostView(document, themes)
-        self.design = DesignPanel(document, themes, notch_costs)
+        self.design = DesignPanel(document, themes)
         self.monitor = monitor
         self.top = TopBar(document, themes)
         self.bar = MessageBar(messages, themes)
         self._looked_at: str | None = None
+        self._calibration: Calibration | None = None
         self._shown_device: object = None
         self._card_problems: Mapping[str, str] = {}
         self._card_states: Mapping[str, str] = {}
@@ -126,6 +128,17 @@ class MainWindow(QMainWindow):
         self.around = around
         self.cost.set_devices(around.all_devices())
         self._show_device()
+        self._tell_machine()
+
+    def set_calibration(self, calibration: Calibration | None, measuring: bool = False) -> None:
+        """Predict times from these measurements; ``measuring``: they are on their way."""
+        self._calibration = calibration
+        self.cost.set_calibration(calibration, measuring)
+        self._tell_machine()
+
+    def _tell_machine(self) -> None:
+        """The design's rows price a notch for the device whose costs are shown."""
+        self.design.set_machine(Machine(self.cost.device, self._calibration))
 
     def choose_device(self, name: str) -> None:
         """Train on a device of this computer, or look at the costs on one that is not here."""
@@ -160,6 +173,7 @@ class MainWindow(QMainWindow):
         self._shown_device = shown
         name = self._looked_at or self.document.run.device
         self.cost.set_selected_device(self._looked_at)
+        self._tell_machine()
         here = self.around.is_here(name) or not self.around.complete
         problem = self._card_problems.get(card_name(name), "")
         self.top.set_device(self.around.short_title(name), here, problem)
@@ -367,8 +381,9 @@ class MainWindow(QMainWindow):
         widget = QApplication.focusWidget()
         said = widget.accessibleDescription() if widget is not None else ""
         name = widget.accessibleName() if widget is not None else ""
-        text = f"{name}: {said}" if said else "Press Tab to reach a control, then F1."
-        self.messages.post("info", text)
+        costs = " ".join(self.design.costs_at(widget))
+        text = f"{name}: {said} {costs}" if said else "Press Tab to reach a control, then F1."
+        self.messages.post("info", text.strip())
 
     def _add_action(self, menu: QMenu, command: Command) -> None:
         keys = f"\t{command.keys[0]}" if command.keys else ""

@@ -78,7 +78,11 @@ class Text(QWidget):
 
 
 class TextPair(QWidget):
-    """Two texts on one line, left and right. The right one has precedence where room is short."""
+    """Two texts on one line, left and right.
+
+    The right one may come in several wordings: the first that fits beside the left one is shown.
+    Where not even the last does, it has precedence.
+    """
 
     GAP_PX = 10
 
@@ -88,14 +92,15 @@ class TextPair(QWidget):
     ) -> None:  # fmt: skip
         super().__init__(parent)
         self._themes, self._roles = themes, roles
-        self._left = self._right = ""
+        self._left = ""
+        self._right: tuple[str, ...] = ()
         self.setFont(font)
         self._size = QSize(0, QFontMetrics(font).height() + 2)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
     def texts(self) -> tuple[str, str]:
         """What it says, left and right."""
-        return self._left, self._right
+        return self._left, self._fitting()
 
     def set_left(self, text: str) -> None:
         """Say something else on the left."""
@@ -105,9 +110,21 @@ class TextPair(QWidget):
 
     def set_right(self, text: str) -> None:
         """Say something else on the right."""
-        if text != self._right:
-            self._right = text
+        self.set_right_wordings((text,) if text else ())
+
+    def set_right_wordings(self, wordings: tuple[str, ...]) -> None:
+        """Say one of these on the right: the first that fits, from the longest to the shortest."""
+        if wordings != self._right:
+            self._right = wordings
             self.update()
+
+    def _fitting(self) -> str:
+        metrics = QFontMetrics(self.font())
+        used = metrics.horizontalAdvance(self._left) + self.GAP_PX if self._left else 0
+        for wording in self._right:
+            if metrics.horizontalAdvance(wording) + used <= self.width():
+                return wording
+        return self._right[-1] if self._right else ""
 
     def is_elided(self) -> bool:
         """Whether both together are wider than the place they have."""
@@ -126,7 +143,7 @@ class TextPair(QWidget):
         painter.setFont(self.font())
         metrics, theme = painter.fontMetrics(), self._themes.current
         middle = Qt.AlignmentFlag.AlignVCenter
-        right = metrics.elidedText(self._right, Qt.TextElideMode.ElideRight, self.width())
+        right = metrics.elidedText(self._fitting(), Qt.TextElideMode.ElideRight, self.width())
         painter.setPen(QColor(getattr(theme, self._roles[1])))
         painter.drawText(self.rect(), Qt.AlignmentFlag.AlignRight | middle, right)
         used = metrics.horizontalAdvance(right) + self.GAP_PX if right else 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent
@@ -13,14 +14,15 @@ from engine.run_spec import RUN_GROUPS, run_parameters
 from engine.spec import GROUPS, model_parameters
 from trickster_gui.controls import fonts
 from trickster_gui.controls.text import Text
+from trickster_gui.design.alternatives import COMPARED, alternatives
 from trickster_gui.design.binding import Binding, Part
 from trickster_gui.design.corpus_row import CorpusRow
 from trickster_gui.design.group import MARGIN_PX, Group
+from trickster_gui.design.notch_costs import PRICED, Machine, notch_costs
 from trickster_gui.design.rows import ChoiceRow, FlagRow, NumberRow, Row, TextRow
 from trickster_gui.document import Design, Document
 from trickster_gui.theme import ThemeSource
 
-NotchCosts = Callable[[Design, Sequence[tuple[Part, str]]], Mapping[tuple[Part, str], str]]
 WIDTH_PX = 340
 LEAST_WIDTH_PX = 336
 
@@ -36,7 +38,7 @@ _EDIT_ONLY = {"seed"}
 
 
 class DesignPanel(QWidget):
-    """Shows and edits the document. ``notch_costs`` tells what one notch of each row costs.
+    """Shows and edits the document, and beside each slider what one notch more costs.
 
     ``disclosed`` carries (key, open) whenever a person opens or closes a group.
     """
@@ -45,15 +47,15 @@ class DesignPanel(QWidget):
     _unpriced = Signal()
 
     def __init__(
-        self, document: Document, themes: ThemeSource, notch_costs: NotchCosts | None = None,
-        parent: QWidget | None = None,
-    ) -> None:  # fmt: skip
+        self, document: Document, themes: ThemeSource, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self.setObjectName("designPanel")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setAccessibleName("Design")
         self.setMinimumWidth(LEAST_WIDTH_PX)
-        self._document, self._themes, self._notch_costs = document, themes, notch_costs
+        self._document, self._themes = document, themes
+        self._machine = Machine()
         self.groups: list[Group] = []
         self._rows: dict[str, Row] = {}
         self._group_of: dict[str, Group] = {}
@@ -82,6 +84,18 @@ class DesignPanel(QWidget):
         self._group_of[name].reveal(row)
         self._area.ensureWidgetVisible(row)
         row.focus_control()
+
+    def set_machine(self, machine: Machine) -> None:
+        """Tell what costs are predicted for: where the run is to go, and how fast that is."""
+        if machine != self._machine:
+            self._machine = machine
+            self._price_timer.start()
+
+    def costs_at(self, widget: QWidget | None) -> Sequence[str]:
+        """What the other values of the row that a control belongs to cost, a sentence each."""
+        while widget is not None and not isinstance(widget, Row):
+            widget = widget.parentWidget()
+        return () if widget is None else widget.costs()
 
     def set_disclosed(self, states: Mapping[str, bool]) -> None:
         """Take over remembered states of what is open."""
@@ -173,8 +187,13 @@ class DesignPanel(QWidget):
             row = NumberRow(binding, self._themes, group, slider=name not in _EDIT_ONLY)
         else:
             row = TextRow(binding, self._themes, group)
+        if name in PRICED | COMPARED:
+            row.tell_costs(partial(self._alternatives, part, name))
         self._rows[name] = row
         return row
+
+    def _alternatives(self, part: Part, name: str) -> Sequence[str]:
+        return alternatives(self._document.design, part, name, self._machine)
 
     def _show_wanted(self) -> None:
         model = self._document.model
@@ -216,13 +235,13 @@ class DesignPanel(QWidget):
 
     def _show_costs(self) -> None:
         """Ask for and show the cost of a notch, for the rows in sight only."""
-        if self._notch_costs is None or not self.isVisible():
+        if not self.isVisible():
             return
         rows = [row for row in self._rows.values() if row.wants_marginal() and self._in_sight(row)]
         keys = [(row.binding.part, row.binding.name) for row in rows]
-        words = self._notch_costs(self._document.design, keys)
+        words = notch_costs(self._document.design, keys, self._machine)
         for row, key in zip(rows, keys, strict=True):
-            row.set_marginal(words.get(key, ""))
+            row.set_marginal(words.get(key, ()))
 
     def _in_sight(self, row: Row) -> bool:
         return row.isVisible() and not row.visibleRegion().isEmpty()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
+import html
+from collections.abc import Callable, Sequence
+
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from engine.parameter import SpecError, Value
@@ -40,6 +43,8 @@ class Row(QWidget):
         self._problem: SpecError | None = None
         self._told: SpecError | None = None
         self._late = False
+        self._costs: Callable[[], Sequence[str]] | None = None
+        self._described: list[QWidget] = [self]
         self.setToolTip(_tooltip(parameter.help))
         self.label = Text(themes, fonts.base(), "text", parent=self)
         self.label.setText(parameter.label)
@@ -71,8 +76,23 @@ class Row(QWidget):
         if (self._refused or error) is not self._told:
             self._show_error()
 
-    def set_marginal(self, text: str) -> None:
+    def set_marginal(self, wordings: tuple[str, ...]) -> None:
         """Show what one notch more costs; rows without notches have no place for it."""
+
+    def tell_costs(self, costs: Callable[[], Sequence[str]]) -> None:
+        """Ask for what the other values cost when a person wants to know: sentences of text."""
+        self._costs = costs
+        for widget in self._described:
+            widget.installEventFilter(self)
+
+    def costs(self) -> Sequence[str]:
+        """What the other values cost, a sentence each; empty where nothing is known of it."""
+        return self._costs() if self._costs is not None else ()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() is QEvent.Type.ToolTip and isinstance(watched, QWidget):
+            watched.setToolTip(_tooltip(self.binding.parameter.help, self.costs()))
+        return False
 
     def clear_refusal(self) -> None:
         """Forget a value that was refused: the document has moved on."""
@@ -114,6 +134,7 @@ class Row(QWidget):
         control.setAccessibleName(self.binding.parameter.label)
         control.setAccessibleDescription(self.binding.parameter.help)
         control.setToolTip(self.toolTip())
+        self._described.append(control)
 
 
 class NumberRow(Row):
@@ -169,8 +190,8 @@ class NumberRow(Row):
             self._refused = None
         self.below.set_left(hint(self.binding.name, self.binding.document.design))
 
-    def set_marginal(self, text: str) -> None:
-        self.below.set_right(text)
+    def set_marginal(self, wordings: tuple[str, ...]) -> None:
+        self.below.set_right_wordings(wordings)
 
     def wants_marginal(self) -> bool:
         return self.slider is not None and self.binding.name in PRICED
@@ -287,9 +308,6 @@ class FlagRow(Row):
         self.switch.setChecked(self.binding.value is True)
         self.hint.setText(hint(self.binding.name, self.binding.document.design))
 
-    def set_marginal(self, text: str) -> None:
-        self.hint.setText(text)
-
     def focus_control(self) -> None:
         self.switch.setFocus(Qt.FocusReason.OtherFocusReason)
 
@@ -331,5 +349,8 @@ class TextRow(Row):
             self._submit(self.edit.text())
 
 
-def _tooltip(text: str) -> str:
-    return f"<p style='white-space:normal'>{text}</p>"
+def _tooltip(text: str, more: Sequence[str] = ()) -> str:
+    """What a parameter does and, below, what its other values cost: one line a sentence."""
+    costs = "<br>".join(html.escape(sentence) for sentence in more)
+    below = f"<p style='white-space:normal'>{costs}</p>" if costs else ""
+    return f"<p style='white-space:normal'>{text}</p>{below}"

@@ -7,7 +7,6 @@ from pytestqt.qtbot import QtBot
 
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
-from trickster_gui.design.notch_costs import notch_costs
 from trickster_gui.design.panel import DesignPanel
 from trickster_gui.document import Design, Document
 from trickster_gui.theme import ThemeSource
@@ -20,7 +19,7 @@ def document(qtbot: QtBot) -> Document:
 
 @pytest.fixture
 def panel(qtbot: QtBot, document: Document) -> DesignPanel:
-    shown = DesignPanel(document, ThemeSource("light"), notch_costs)
+    shown = DesignPanel(document, ThemeSource("light"))
     shown.resize(340, 1_400)
     qtbot.addWidget(shown)
     shown.show()

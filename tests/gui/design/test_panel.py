@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtGui import QWheelEvent
+from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
+from PySide6.QtGui import QHelpEvent, QWheelEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QLineEdit, QWidget
+from PySide6.QtWidgets import QApplication, QLineEdit, QToolTip, QWidget
 from pytestqt.qtbot import QtBot
 
 from engine.run_spec import run_parameters
 from engine.spec import model_parameters, problems
+from tests.gui.design.test_notch_costs import HERE
 from trickster_gui.controls.text import Text, TextPair
 from trickster_gui.design.panel import DesignPanel
 from trickster_gui.design.rows import ChoiceRow, FlagRow, NumberRow
@@ -239,6 +240,39 @@ def test_each_slider_says_what_a_notch_costs(
     qtbot.waitUntil(lambda: row.below.texts()[1].startswith("+1 layer: +852 K params, +"))
     drag(row, [10])
     qtbot.waitUntil(lambda: row.below.texts()[1].startswith("+1 layer: +852 K params, +"))
+
+
+def test_what_a_notch_costs_is_that_of_the_machine(
+    panel: DesignPanel, document: Document, qtbot: QtBot
+) -> None:
+    row = number(panel, "num_layers")
+    panel.resize(460, 1_400)
+    qtbot.waitUntil(lambda: row.below.texts()[1].endswith("% arithmetic"))
+    panel.set_machine(HERE)
+    qtbot.waitUntil(lambda: row.below.texts()[1].endswith("% time"))
+
+
+@pytest.mark.qt_log_ignore("This plugin does not support raise", extend=True)  # of the tooltip
+def test_the_exact_cost_is_told_on_hover_and_to_who_asks_by_key(panel: DesignPanel) -> None:
+    row = number(panel, "num_layers")
+    assert row.slider is not None
+    for widget in (row, row.slider, row.edit):
+        hover(widget)
+        assert "7: +852,480 parameters" in widget.toolTip()
+        assert row.binding.parameter.help in widget.toolTip()
+    assert any("+852,480 parameters" in text for text in panel.costs_at(row.slider))
+    tied = panel.row("tied_embeddings")
+    assert isinstance(tied, FlagRow)
+    hover(tied.switch)
+    assert "Off: +65,536 parameters" in tied.switch.toolTip()
+    hover(panel.row("norm_eps"))
+    assert panel.costs_at(panel.row("norm_eps")) == ()
+    assert panel.costs_at(panel) == panel.costs_at(None) == ()
+
+
+def hover(widget: QWidget) -> None:
+    QApplication.sendEvent(widget, QHelpEvent(QEvent.Type.ToolTip, QPoint(2, 2), QPoint(2, 2)))
+    QToolTip.hideText()
 
 
 def test_segments_and_switches_change_the_model(panel: DesignPanel, document: Document) -> None:
