@@ -52,6 +52,16 @@ def percent(fraction: float) -> str:
     return f"{value:.0f} %"
 
 
+def signed_percent(ratio: float) -> str:
+    """How much more (or less) than before, of after / before: +16 %, -0.4 %, +1,200 %, ±0 %."""
+    value = 100.0 * (ratio - 1.0)
+    size = abs(value)
+    if size < 0.05:
+        return "±0 %"
+    text = f"{size:,.0f}" if size >= 9.95 else f"{size:.1f}".removesuffix(".0")
+    return f"{'+' if value > 0 else '-'}{text} %"
+
+
 def duration(seconds: float) -> str:
     """A time in its two largest units: 3 min 20 s, 2 h 5 min, 4 d 3 h, 0.12 s, 35 ms."""
     if seconds < 0:

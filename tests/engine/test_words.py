@@ -14,6 +14,7 @@ from engine.words import (
     short_count,
     short_flops,
     short_rate,
+    signed_percent,
 )
 
 
@@ -74,6 +75,17 @@ def test_durations(seconds: float, text: str) -> None:
 )  # fmt: skip
 def test_shares(fraction: float, text: str) -> None:
     assert percent(fraction) == text
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"),
+    [
+        (1.16, "+16 %"), (1.0, "±0 %"), (0.996, "-0.4 %"), (13.0, "+1,200 %"), (1.0996, "+10 %"),
+        (0.5, "-50 %"), (1.0001, "±0 %"), (0.9999, "±0 %"), (1.02, "+2 %"), (0.0, "-100 %"),
+    ],
+)  # fmt: skip
+def test_more_or_less_than_before(ratio: float, text: str) -> None:
+    assert signed_percent(ratio) == text
 
 
 @given(st.integers(0, 10**17))

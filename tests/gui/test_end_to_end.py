@@ -13,7 +13,10 @@ from pytestqt.qtbot import QtBot
 
 from engine.cost.parameters import count
 from engine.run_directory import RunDirectory, read_json
+from engine.words import signed_percent
+from tests.gui.test_calibration import pretend_speed
 from trickster_gui import app as program
+from trickster_gui.monitor.predictions import peak_memory, step_time
 
 
 @pytest.mark.timeout(240)
@@ -53,6 +56,31 @@ def test_a_run_outlives_its_window_and_the_next_window_shows_it_to_its_end(qtbot
         qtbot.waitUntil(lambda: not psutil.pid_exists(_worker(run)), timeout=20_000)
     finally:
         again.close()
+
+
+@pytest.mark.timeout(240)
+def test_a_real_run_stands_beside_its_prediction_when_it_has_ended(
+    application: program.Application, qtbot: QtBot
+) -> None:
+    window, bridge, document = application.window, application.bridge, application.document
+    window.load_preset("first-minute")
+    document.edit(
+        {"num_layers": 2, "hidden_dim": 64, "mlp_dim": 128},
+        {"steps": 60, "warmup_steps": 5, "validate_every": 0, "sample_every": 0, "save_every": 0},
+    )
+    pretend_speed(application, 0.05)
+    application._show_calibration()
+    window.monitor.train()
+    qtbot.waitUntil(lambda: bridge.state == "finished", timeout=180_000)
+    qtbot.waitUntil(lambda: window.monitor.history.finished is not None, timeout=10_000)
+    window.monitor.refresh()
+    history, facts = window.monitor.history, window.monitor.facts
+    memory, step = peak_memory(history), step_time(history)
+    assert memory.ratio == pytest.approx(1.0, abs=0.1)
+    assert step.predicted is not None
+    assert step.measured is not None
+    assert facts.fact("memory").endswith(f", {signed_percent(memory.ratio)}")
+    assert facts.fact("speed").endswith(f", {signed_percent(step.predicted / step.measured)}")
 
 
 def _worker(run: RunDirectory) -> int:

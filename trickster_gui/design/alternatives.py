@@ -12,14 +12,13 @@ from engine.parameter import Parameter, Value
 from engine.run_spec import run_parameters
 from engine.spec import model_parameters
 from engine.steps import linked_changes
-from engine.words import binary_bytes, duration
+from engine.words import binary_bytes, duration, signed_percent
 from trickster_gui.design.binding import Part, exact_text
 from trickster_gui.design.notch_costs import (
     PRICED,
     Machine,
     baseline_of,
     next_value,
-    signed_percent,
 )
 from trickster_gui.document import Design
 

@@ -11,7 +11,7 @@ from engine.devices.card import Device
 from engine.parameter import Value
 from engine.run_spec import run_parameters
 from engine.spec import model_parameters
-from engine.words import binary_bytes, duration, short_count
+from engine.words import binary_bytes, duration, short_count, signed_percent
 from trickster_gui.design.binding import Part, spoken
 from trickster_gui.design.notches import run_values
 from trickster_gui.document import Design
@@ -96,16 +96,6 @@ def notch_words(step: str, change: Change, name: str) -> tuple[str, ...]:
         _joined(closed[:2]) or _joined(closed),
     )
     return tuple(dict.fromkeys(wordings))
-
-
-def signed_percent(ratio: float) -> str:
-    """How much more (or less) than before: +16 %, -0.4 %, +1,200 %."""
-    value = 100.0 * (ratio - 1.0)
-    size = abs(value)
-    if size < 0.05:
-        return "+0 %" if value >= 0 else "-0 %"
-    text = f"{size:,.0f}" if size >= 9.95 else f"{size:.1f}"
-    return f"{'+' if value > 0 else '-'}{text} %"
 
 
 def signed_duration(seconds: float) -> str:

@@ -9,6 +9,8 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 from trickster_gui.controls import fonts
 from trickster_gui.theme import ThemeSource
 
+_BESIDE_PX = 6
+
 
 class Facts(QWidget):
     """Figures side by side. ``widths`` are the relative widths of their places.
@@ -26,15 +28,17 @@ class Facts(QWidget):
         self._themes = themes
         self._captions = captions
         self._values = dict.fromkeys(captions, ("–", ""))
+        self._exact = dict.fromkeys(captions, "")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         themes.changed.connect(self.update)
 
-    def show_fact(self, key: str, value: str, beside: str = "") -> None:
-        """Change one figure."""
-        if self._values[key] != (value, beside):
-            self._values[key] = (value, beside)
+    def show_fact(self, key: str, value: str, beside: str = "", exact: str = "") -> None:
+        """Change one figure. ``exact`` is told in full on hover and to a screen reader."""
+        if (self._values[key], self._exact[key]) != ((value, beside), exact):
+            self._values[key], self._exact[key] = (value, beside), exact
             words = [
-                f"{self._captions[k][0]} {' '.join(v).strip()}" for k, v in self._values.items()
+                f"{self._captions[k][0]} {self._exact[k] or ' '.join(v).strip()}"
+                for k, v in self._values.items()
             ]
             self.setAccessibleName(", ".join(words))
             self.setToolTip("\n".join(words))
@@ -61,6 +65,16 @@ class Facts(QWidget):
             x += width
         return result
 
+    def is_elided(self, key: str) -> bool:
+        """Whether a figure and what stands beside it are wider than their place."""
+        value, beside = self._values[key]
+        room = self._room_beside(value, self.places()[key].width())
+        return QFontMetrics(fonts.small()).horizontalAdvance(beside) > room
+
+    def _room_beside(self, value: str, width: float) -> int:
+        used = QFontMetrics(fonts.base(600)).horizontalAdvance(value) + _BESIDE_PX
+        return int(width - used)
+
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         theme = self._themes.current
@@ -76,9 +90,9 @@ class Facts(QWidget):
             painter.setPen(QColor(theme.text))
             painter.drawText(below, Qt.AlignmentFlag.AlignLeft, value)
             if beside:
-                used = QFontMetrics(strong).horizontalAdvance(value) + 6
-                rest = below.adjusted(used, 1, 0, 0)
+                room = self._room_beside(value, below.width())
+                rest = below.adjusted(below.width() - room, 1, 0, 0)
                 painter.setFont(fonts.small())
                 painter.setPen(QColor(theme.muted))
-                shown = small.elidedText(beside, Qt.TextElideMode.ElideRight, int(rest.width()))
+                shown = small.elidedText(beside, Qt.TextElideMode.ElideRight, room)
                 painter.drawText(rest, Qt.AlignmentFlag.AlignLeft, shown)

@@ -316,10 +316,14 @@ class History:
         return duration / float(steps[-1] - steps[0]) if duration > 0.0 else None
 
     def tokens_per_s(self) -> float | None:
-        """Median speed over the last 50 points of this session; None before the first."""
+        """Median speed of this session; None before its first step.
+
+        Of its last 50 points while it goes on, of all once the run has finished.
+        """
         if not self.segments or not len(self.segments[-1].steps):
             return None
-        return float(np.median(self.segments[-1].steps.column("tokens_per_s")[-50:]))
+        speeds = self.segments[-1].steps.column("tokens_per_s")
+        return float(np.median(speeds if self.finished is not None else speeds[-50:]))
 
     def remaining_s(self) -> float | None:
         """Seconds until the last step at this session's speed; None until that is known."""

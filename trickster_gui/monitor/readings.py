@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from engine import words
+from trickster_gui.monitor.predictions import Compared
 
 UNKNOWN = "–"
 
@@ -25,6 +26,45 @@ def speed(tokens_per_s: float | None) -> str:
     if tokens_per_s is None or not math.isfinite(tokens_per_s):
         return UNKNOWN
     return f"{words.short_count(tokens_per_s)} tokens/s"
+
+
+def peak(compared: Compared) -> tuple[str, str, str]:
+    """Peak memory measured, what was predicted beside it, and both to the byte."""
+    found, foretold = compared.measured, compared.predicted
+    beside = "" if foretold is None else f"· {memory(foretold)}"
+    exact = []
+    if found is not None:
+        exact.append(f"{found:,.0f} bytes")
+    if foretold is not None:
+        exact.append(f"predicted {foretold:,.0f} bytes")
+    return memory(found), *_differing(beside, exact, compared.ratio)
+
+
+def speeds(compared: Compared, tokens_per_step: int) -> tuple[str, str, str]:
+    """Tokens a second measured, what was predicted beside it, and the times of a step."""
+    step_s, foretold_s = compared.measured, compared.predicted
+    found = UNKNOWN if step_s is None else words.short_count(tokens_per_step / step_s)
+    beside = "" if foretold_s is None else f"· {words.short_count(tokens_per_step / foretold_s)}"
+    exact = []
+    if step_s is not None:
+        exact.append(f"{found}: {duration(step_s)} a step")
+    if foretold_s is not None:
+        exact.append(f"predicted {duration(foretold_s)}{_range(compared)}")
+    faster = None if compared.ratio is None else 1.0 / compared.ratio
+    return found, *_differing(beside, exact, faster)
+
+
+def _differing(beside: str, exact: list[str], ratio: float | None) -> tuple[str, str]:
+    if ratio is None:
+        return beside, ", ".join(exact)
+    percent = words.signed_percent(ratio)
+    return f"{beside}, {percent}", ", ".join([*exact, percent])
+
+
+def _range(compared: Compared) -> str:
+    if compared.low is None or compared.high is None:
+        return ""
+    return f" ({duration(compared.low)} to {duration(compared.high)})"
 
 
 def loss(value: float | None) -> str:

@@ -28,7 +28,7 @@ from trickster_gui.bridge import RunBridge, RunState, Watched
 from trickster_gui.controls import fonts
 from trickster_gui.controls.text import Text
 from trickster_gui.document import Document
-from trickster_gui.monitor import readings
+from trickster_gui.monitor import predictions, readings
 from trickster_gui.monitor.chart_maker import ChartMaker
 from trickster_gui.monitor.corpus_check import CorpusCheck
 from trickster_gui.monitor.empty_state import EmptyState
@@ -51,7 +51,7 @@ _FACTS = {
     "step": ("Step", 12),
     "elapsed": ("Trained for", 9),
     "left": ("Time left", 9),
-    "memory": ("Memory · predicted", 15),
+    "memory": ("Memory · predicted", 18),
     "speed": ("Tokens per second · predicted", 17),
     "tokens": ("Tokens seen", 9),
     "epoch": ("Epoch", 6),
@@ -455,24 +455,13 @@ class MonitorView(QWidget):
         known = bool(history.segments)
         show("elapsed", readings.duration(history.elapsed_s(now) if known else None))
         show("left", readings.duration(history.remaining_s() if live else None))
-        predicted = {} if history.started is None else history.started.predicted
-        peak = predicted.get("peak_bytes")
-        show("memory", readings.memory(history.memory_bytes()),
-             "" if peak is None else f"· {readings.memory(peak)}")  # fmt: skip
-        speed = history.tokens_per_s()
-        show("speed", readings.UNKNOWN if speed is None else words.short_count(speed),
-             self._predicted_speed())  # fmt: skip
+        show("memory", *readings.peak(predictions.peak_memory(history)))
+        tokens = 0 if history.started is None else history.started.tokens_per_step
+        show("speed", *readings.speeds(predictions.step_time(history), tokens))
         last = history.last_step
         show("tokens", readings.UNKNOWN if last is None else words.short_count(last.tokens))
         epoch = history.epoch()
         show("epoch", readings.UNKNOWN if epoch is None else f"{epoch:.2f}")
-
-    def _predicted_speed(self) -> str:
-        started = self.history.started
-        seconds = 0.0 if started is None else started.predicted.get("step_s", 0.0)
-        if started is None or not seconds > 0.0:
-            return ""
-        return f"· {words.short_count(started.tokens_per_step / seconds)}"
 
     def _said(self, state: RunState) -> _Said:
         """The most important thing to say now."""
@@ -492,10 +481,12 @@ class MonitorView(QWidget):
             return _Said("warning", self.refusal())
         if history.warnings and live:
             return _Said("warning", history.warnings[-1].message)
+        beyond = predictions.beyond_range(history, live)
         if live:
-            return _Said("muted", "Closing this window does not stop the training.")
-        words_of_estimate = f"Predicted for this design: {self._estimate}" if self._estimate else ""
-        return _Said("muted", words_of_estimate)
+            calm = "Closing this window does not stop the training."
+            return _Said("muted", beyond or calm)
+        estimate = f"Predicted for this design: {self._estimate}" if self._estimate else ""
+        return _Said("muted", " ".join(text for text in (beyond, estimate) if text))
 
     # Export
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,14 +13,13 @@ from engine.cost.time import flops_per_step, predicted_step
 from engine.devices.card import Device
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
-from engine.words import binary_bytes, duration, short_count
+from engine.words import binary_bytes, duration, short_count, signed_percent
 from trickster_gui.design.notch_costs import (
     PRICED_MODEL,
     PRICED_RUN,
     Machine,
     notch_costs,
     notch_words,
-    signed_percent,
 )
 from trickster_gui.document import Design
 
@@ -123,14 +121,3 @@ def test_each_wording_is_shorter_than_the_last(
     widths = [len(text) for text in wordings]
     assert widths == sorted(widths, reverse=True)
     assert wordings[0].startswith("+128 heads: ")
-
-
-@pytest.mark.parametrize(
-    ("ratio", "shown"),
-    [
-        (1.16, "+16 %"), (1.0, "+0 %"), (0.996, "-0.4 %"), (13.0, "+1,200 %"), (1.0996, "+10 %"),
-        (0.5, "-50 %"), (1.0001, "+0 %"), (0.9999, "-0 %"),
-    ],
-)  # fmt: skip
-def test_a_ratio_as_more_or_less(ratio: float, shown: str) -> None:
-    assert signed_percent(ratio) == shown
