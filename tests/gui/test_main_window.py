@@ -11,6 +11,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication, QFileDialog, QLabel, QWidget
 from pytestqt.qtbot import QtBot
 
+from engine.cost.calibration import Calibration, Point
 from engine.presets import load_presets
 from trickster_gui.app import Application
 from trickster_gui.controls.buttons import IconButton
@@ -85,6 +86,45 @@ def test_devices_that_are_not_here_only_show_costs(window: MainWindow) -> None:
     window.choose_device("cpu")
     assert window.document.run.device == "cpu"
     assert "not here" not in window.top.device.text()
+
+
+def test_a_notch_is_priced_for_the_device_whose_costs_are_shown(
+    window: MainWindow, qtbot: QtBot
+) -> None:
+    row = window.design.row("num_heads")
+    (*_, basis) = row.costs()
+    assert basis == "No speed is known here: arithmetic stands for time."
+    window.choose_device("n150")
+    (*_, basis) = row.costs()
+    assert basis.startswith("Times on Wormhole n150: ")
+    window.choose_device("cpu")
+    cpu = Calibration(tuple(Point(10**n, 10**n / 1e10, 512, "fp32", 2) for n in (8, 12)), {})
+    window.set_calibration(cpu)
+    (*_, basis) = row.costs()
+    assert "2 measured training steps" in basis
+    layers = window.design.row("num_layers")
+    assert isinstance(layers, NumberRow)
+    qtbot.waitUntil(lambda: layers.below.texts()[1].endswith("% time"))
+    window.set_calibration(None)
+    qtbot.waitUntil(lambda: not layers.below.texts()[1].endswith("% time"))
+
+
+def test_f1_tells_what_the_other_values_cost(window: MainWindow) -> None:
+    window.load_preset("good-design")
+    window.design.reveal("num_layers")
+    QTest.keyClick(window, Qt.Key.Key_F1)
+    message = window.bar.message()
+    assert message is not None
+    assert "7: +852,480 parameters" in message.text
+
+
+def test_loading_a_preset_says_what_its_source_prints(window: MainWindow) -> None:
+    window.load_preset("nano-trickster")
+    message = window.bar.message()
+    assert message is not None
+    assert message.text == (
+        "Nano-trickster: 5.18 M parameters. The lesson prints ~11M: exactly 5,180,672."
+    )
 
 
 @pytest.mark.parametrize(

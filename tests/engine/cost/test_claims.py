@@ -25,6 +25,9 @@ WITH_CLAIMS = tuple(entry for entry in load_presets() if entry.claims)
 KNOWN: list[tuple[str, str, str, float | tuple[float, ...]]] = [
     ("nano-trickster", "Parameters", "~11M", 5_180_672),
     ("nano-trickster", "Parameters of a block", "1.8M", 852_480),
+    ("nano-trickster", "Blocks in all", "6 × 1.8M = 10.8M", 6 * 852_480),
+    ("nano-trickster", "Output layer", "65K, weight-tied", 0),
+    ("nano-trickster", "Norms of a block", "256 a norm", 512),
     ("nano-trickster", "Query, key and value of one attention head", "196K", 24_576),
     ("nano-trickster", "Attention of a layer", "8 × 196K = 1.57M", 262_144),
     ("nano-trickster", "Query matrix of one head", "32 × 32", (256, 32)),
