@@ -11,6 +11,7 @@ from typing import Literal
 
 from engine.cost.calibration import Calibration
 from engine.cost.fit import chip_batch
+from engine.cost.flops import recomputed_flops_per_token
 from engine.cost.memory import memory_of_batch
 from engine.cost.parameters import count
 from engine.cost.time import Estimate, flops_per_step, predicted_step
@@ -133,6 +134,14 @@ def _memory(spec: ModelSpec, run: RunSpec, device: Device | None) -> int:
     return memory_of_batch(spec, run, batch).peak_bytes
 
 
+def _work(spec: ModelSpec, run: RunSpec) -> int:
+    """FLOPs of the whole run, those done again under gradient checkpointing too."""
+    again = 0
+    if run.gradient_checkpointing:
+        again = recomputed_flops_per_token(spec, run.sequence_length(spec))
+    return (flops_per_step(spec, run) + again * run.tokens_per_step(spec)) * run.steps
+
+
 _Pair = tuple[float, float]
 
 
@@ -141,8 +150,7 @@ def _time(
 ) -> tuple[float, Basis, _Pair | None, _Pair | None]:
     """Ratio of the runs' times, what it rests on, and seconds of a step and of the run."""
     if base.step is None or base.device is None:
-        now = flops_per_step(base.spec, base.run) * base.run.steps
-        return flops_per_step(spec, run) * run.steps / now, "arithmetic", None, None
+        return _work(spec, run) / _work(base.spec, base.run), "arithmetic", None, None
     step = predicted_step(spec, run, base.device, base.calibration)
     if step is None:
         return 1.0, "unknown", None, None

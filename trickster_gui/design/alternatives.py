@@ -39,9 +39,10 @@ def alternatives(design: Design, part: Part, name: str, machine: Machine) -> tup
     if base is None:
         return ()
     parameter = (model_parameters() if part == "model" else run_parameters())[name]
-    found = _notches(base, part, name) if name in PRICED else _positions(base, part, name)
+    found = tuple(_notches(base, part, name) if name in PRICED else _positions(base, part, name))
     said = tuple(f"{_called(value, parameter)}: {words(change)}." for value, change in found)
-    return said + _basis(base)
+    timed = any(change.time_ratio != 1.0 for _, change in found)
+    return said + (_basis(base) if timed else ())
 
 
 def words(change: Change) -> str:

@@ -130,6 +130,7 @@ def test_settings_of_the_run_have_their_price(base: Baseline) -> None:
     assert twice.memory_delta_bytes >= 0
     again = of_run(base, gradient_checkpointing=True)
     assert again.memory_delta_bytes < 0
+    assert 1.2 < again.time_ratio < 1.4  # the blocks' forward pass once more: about a third
 
 
 def test_a_longer_run_takes_longer_though_its_step_does_not() -> None:

@@ -36,7 +36,7 @@ def test_the_end_of_a_slider_has_one_neighbour() -> None:
 
 
 def test_a_switch_tells_its_other_position() -> None:
-    (untied, _) = alternatives(DESIGN, "model", "tied_embeddings", Machine())
+    (untied,) = alternatives(DESIGN, "model", "tied_embeddings", Machine())
     assert untied.startswith("Off: +65,536 parameters, ")
     (again, _) = alternatives(DESIGN, "run", "gradient_checkpointing", Machine())
     assert again.startswith("On: -")
@@ -46,6 +46,7 @@ def test_a_choice_tells_each_of_the_others() -> None:
     said = alternatives(DESIGN, "model", "activation", Machine())
     assert [text.partition(":")[0] for text in said[:-1]] == ["ReLU", "GELU", "GeGLU (gated)"]
     assert said[0].startswith("ReLU: -1,179,648 parameters")
+    assert said[-1].startswith("No speed is known here")
     optimizers = alternatives(DESIGN, "run", "optimizer", Machine())
     assert any(text.startswith("SGD: -") for text in optimizers)
 
@@ -67,7 +68,7 @@ def test_a_precision_that_was_not_measured_has_no_time() -> None:
 
 def test_what_costs_nothing_says_so() -> None:
     said = alternatives(DESIGN, "model", "norm_position", Machine())
-    assert len(said) == 2
+    assert len(said) == 1, "no time changes, so nothing is said of what it rests on"
     assert words(Change(0, 0, 1.0, "arithmetic")) == "costs the same"
     assert words(Change(1, 0, 1.0, "arithmetic")) == "+1 parameter"
 
@@ -78,7 +79,7 @@ def test_every_row_that_promises_an_answer_gives_one(name: str) -> None:
     assert name in {**model_parameters(), **run_parameters()}
     design = Design(ModelSpec(num_kv_heads=4, head_dim=32), RunSpec(seq_len=128))
     said = alternatives(design, part, name, HERE)  # type: ignore[arg-type]
-    assert len(said) >= 2
+    assert said
     assert all(text.endswith(".") for text in said)
 
 
