@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.cost.calibration import Calibration
-from engine.cost.fit import chip_batch
+from engine.cost.limits import chip_batch
 from engine.cost.flops import recomputed_flops_per_token
 from engine.cost.memory import memory_of_batch
 from engine.cost.parameters import count
