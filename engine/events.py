@@ -36,7 +36,8 @@ class Started:
     """A segment of the run begins at ``step`` (0, or the checkpoint that is resumed from).
 
     ``floors`` are nats a token of the validation text by name (uniform, 1-gram, …);
-    ``predicted`` holds the estimates made before the run (``peak_bytes``, ``step_s``).
+    ``predicted`` holds the estimates made before the run (``peak_bytes``; ``step_s`` with its
+    ends ``step_s_low`` and ``step_s_high``).
     """
 
     name: ClassVar[str] = "started"

@@ -79,6 +79,8 @@ def _document(directory: RunDirectory, notes: _Notes, end: Finished | Failed) ->
         "loss": step.loss if step else None,
         "tokens_per_s": step.tokens_per_s if step else None,
         "memory_bytes": step.memory_bytes if step else None,
+        "predicted": dict(started.predicted) if started else {},
+        "measured": dict(end.measured) if isinstance(end, Finished) else {},
         "validation_loss": validation.loss if validation else None,
         "floors": dict(started.floors) if started else {},
         "checkpoints": directory.checkpoint_steps(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TextIO
 
 from engine.events import (
@@ -17,7 +18,7 @@ from engine.events import (
     Validation,
     Warned,
 )
-from engine.words import duration
+from engine.words import binary_bytes, duration
 
 _REDRAW_S = 0.1
 _CLEAR_LINE = "\r\x1b[K"
@@ -34,6 +35,7 @@ class ProgressPrinter:
         self._total = 0
         self._first: tuple[int, float] | None = None
         self._validation = ""
+        self._predicted: Mapping[str, float] = {}
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
@@ -84,7 +86,7 @@ class ProgressPrinter:
 
     def _print(self, event: Event) -> None:
         if isinstance(event, Started):
-            self._total = event.total_steps
+            self._total, self._predicted = event.total_steps, event.predicted
             floors = ", ".join(f"{name} {nats:.3f}" for name, nats in event.floors.items())
             self._out(
                 f"{event.params:,} parameters on {event.device} ({event.precision}), "
@@ -107,6 +109,8 @@ class ProgressPrinter:
                 best = f", best validation loss {event.best_validation_loss:.4f}"
                 best += f" at step {event.best_step:,}"
             self._out(f"{event.reason} at step {event.step:,}{best}")
+            if compared := foretold_and_measured(self._predicted, event.measured):
+                self._out(compared)
         elif isinstance(event, Failed):
             self.end_line()
 
@@ -119,3 +123,21 @@ class ProgressPrinter:
         if self._line:
             self._stream.write("\n")
             self._line = False
+
+
+def foretold_and_measured(predicted: Mapping[str, float], measured: Mapping[str, float]) -> str:
+    """What a run took beside what was foretold, in one line; empty where nothing was measured."""
+    parts = []
+    for label, key, words in (
+        ("memory", "peak_bytes", lambda value: binary_bytes(round(value))),
+        ("step", "step_s", duration),
+    ):
+        if key not in measured:
+            continue
+        taken = f"measured {words(measured[key])}"
+        if predicted.get(key):
+            off = 100 * (measured[key] / predicted[key] - 1)
+            digits = 1 if key == "peak_bytes" else 0
+            taken = f"predicted {words(predicted[key])}, {taken} ({off:+.{digits}f} %)"
+        parts.append(f"{label}: {taken}")
+    return "; ".join(parts)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.cost.calibration import Calibration
-from engine.cost.limits import chip_batch
 from engine.cost.flops import recomputed_flops_per_token
+from engine.cost.limits import chip_batch
 from engine.cost.memory import memory_of_batch
 from engine.cost.parameters import count
 from engine.cost.time import Estimate, flops_per_step, predicted_step

@@ -6,45 +6,38 @@ A rate is never exact: every estimate has a low and a high end, and says what it
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from engine.cost.calibration import Calibration, Point
+from engine.cost.calibration import Calibration, Speed
+from engine.cost.experience import Drawn, Lesson, cost_of, experience, lessons
 from engine.cost.flops import flops_per_token, recomputed_flops_per_token
+from engine.cost.step_work import Work, optimizer_is_known, step_work
 from engine.devices.card import Device
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
 
-# Between measured sizes rates are within this of the line through them; beyond them, within that.
-_SPREAD_INSIDE, _SPREAD_OUTSIDE = 1.15, 1.6
+# A range shall hold nine of ten designs. Those that calibration leaves out once are much like those
+# it keeps, others are missed by more: so many times the typical miss was measured to be enough.
+# Never less than steps of one and the same design differ by from day to day, which is all that is
+# open where it was trained here.
+_NINE_OF_TEN, _LEAST_WIDTH, _STEADY = 3.2, 0.08, 0.06
+# Widths that are added (as logarithms): for each e-fold that a step is larger than the largest
+# that was measured, for each e-fold of other threads, for an optimizer that nobody measured.
+_BEYOND, _OTHER_THREADS, _UNKNOWN_OPTIMIZER = 0.05, 0.3, 0.1
 # On Wormhole dense bf16 runs at half the rate of BLOCKFP8; where only that is printed (Blackhole)
 # the same is taken.
 _BF16_OF_BLOCKFP8 = 0.5
-# With dropout torch has no fused attention for the CPU: a step takes as long as if its scores were
-# so many times the arithmetic (low, likely, high). Measured twice on two cores, fp32, dropout 0.1
-# in turn with 0: 3.3 and 3.8 (64 wide, 64 tokens), 5.2 and 6.7 (192, 128), 5.4 and 5.4 (256, 256),
-# 6.4 and 6.0 (256, 512).
-UNFUSED_SCORES = (3.3, 5.5, 6.7)
-_ONCE = (1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
 class Rate:
-    """FLOP/s of one training step, with the ends of the range it lies in.
-
-    ``kind`` says whether it comes from measurements on this machine or from a table, or a guess
-    has a part in it. ``scores_count`` is how often the arithmetic of attention scores counts at
-    this rate: low, likely, high.
-    """
+    """FLOP/s of training on a card, with the ends of the range it lies in."""
 
     flops_per_s: float
     low: float
     high: float
-    kind: Literal["measured", "estimate"]
     source: str
-    scores_count: tuple[float, float, float] = _ONCE
 
 
 @dataclass(frozen=True)
@@ -80,83 +73,16 @@ def flops_per_step(spec: ModelSpec, run: RunSpec) -> int:
 
 def step_time(spec: ModelSpec, run: RunSpec, rate: Rate) -> Estimate:
     """Time of one update at ``rate``; gradient checkpointing adds its second forward pass."""
-    low, likely, high = (_work_per_step(spec, run, count) for count in rate.scores_count)
+    seq_len = run.sequence_length(spec)
+    work = float(flops_per_step(spec, run))
+    if run.gradient_checkpointing:
+        work += recomputed_flops_per_token(spec, seq_len) * run.tokens_per_step(spec)
     return Estimate(
-        seconds=likely / rate.flops_per_s,
-        low=low / rate.high,
-        high=high / rate.low,
-        kind=rate.kind,
+        seconds=work / rate.flops_per_s,
+        low=work / rate.high,
+        high=work / rate.low,
         source=rate.source,
     )
-
-
-def _work_per_step(spec: ModelSpec, run: RunSpec, scores_count: float) -> float:
-    """FLOPs of one update, recomputed ones too, those of scores counted ``scores_count`` times."""
-    seq_len = run.sequence_length(spec)
-    flops = flops_per_token(spec, seq_len)
-    again = (scores_count - 1) * flops.parts["scores"]
-    work = flops.training + again
-    if run.gradient_checkpointing:
-        work += recomputed_flops_per_token(spec, seq_len) + again / 3
-    return work * run.tokens_per_step(spec)
-
-
-def scores_count(spec: ModelSpec, device: str) -> tuple[float, float, float]:
-    """How often the arithmetic of scores counts on ``device``: low, likely, high."""
-    return UNFUSED_SCORES if spec.dropout > 0 and device == "cpu" else _ONCE
-
-
-def work_per_batch(spec: ModelSpec, run: RunSpec, device: str) -> int:
-    """What points of a calibration call FLOPs: those of one micro-batch, no recomputation.
-
-    Scores that are not fused count as often as they likely cost, so that a measured step with
-    dropout tells the same speed of a computer as one without.
-    """
-    run = run.replace(gradient_checkpointing=False)
-    _, likely, _ = scores_count(spec, device)
-    return round(_work_per_step(spec, run, likely)) // run.accumulation_steps
-
-
-def measured_rate(calibration: Calibration, spec: ModelSpec, run: RunSpec) -> Rate | None:
-    """The rate that this machine reaches with a step of this size; None without fitting points.
-
-    Small steps reach fewer FLOP/s: fixed costs weigh more. Between measured sizes the logarithm
-    of the rate is interpolated over the logarithm of a micro-batch's FLOPs; beyond them the
-    nearest rate holds, with a wider range. Dropout on the CPU makes it an estimate.
-    """
-    points = calibration.matching(run.precision, run.threads)
-    if not points:
-        return None
-    flops = work_per_batch(spec, run, calibration.device)
-    rate, inside = _interpolate(points, flops)
-    spread = _SPREAD_INSIDE if inside else _SPREAD_OUTSIDE
-    where = "between them" if inside else "larger or smaller"
-    plural = "" if len(points) == 1 else "s"
-    counted = scores_count(spec, calibration.device)
-    slower = "" if counted == _ONCE else "; dropout slows attention on the CPU by an estimate"
-    return Rate(
-        flops_per_s=rate,
-        low=rate / spread,
-        high=rate * spread,
-        kind="measured" if counted == _ONCE else "estimate",
-        source=(
-            f"{len(points)} measured training step{plural} on this computer; this is {where}"
-            f"{slower}"
-        ),
-        scores_count=counted,
-    )
-
-
-def _interpolate(points: Sequence[Point], flops: int) -> tuple[float, bool]:
-    """FLOP/s at ``flops`` a step, and whether that is within the measured sizes."""
-    if flops <= points[0].flops_per_step:
-        return points[0].rate, flops == points[0].flops_per_step
-    for left, right in pairwise(points):
-        if flops <= right.flops_per_step:
-            span = math.log(right.flops_per_step / left.flops_per_step)
-            part = math.log(flops / left.flops_per_step) / span if span else 1.0
-            return left.rate ** (1 - part) * right.rate**part, True
-    return points[-1].rate, False
 
 
 def table_rate(device: Device) -> Rate | None:
@@ -177,7 +103,6 @@ def table_rate(device: Device) -> Rate | None:
         flops_per_s=likely,
         low=low,
         high=high,
-        kind="estimate",
         source=(
             f"{peak:g} TFLOPS ({basis}) × {device.utilisation[1]:.0%} used: "
             f"{device.utilisation_source}"
@@ -185,26 +110,116 @@ def table_rate(device: Device) -> Rate | None:
     )
 
 
-def device_rate(
-    device: Device, calibration: Calibration | None, spec: ModelSpec, run: RunSpec
-) -> Rate | None:
-    """The best rate that is known for ``device``: measured where it was, else from the table."""
-    if device.kind == "card":
-        return table_rate(device)
-    if calibration is None or calibration.device != device.name:
-        return None
-    return measured_rate(calibration, spec, run)
-
-
 def predicted_step(
     spec: ModelSpec, run: RunSpec, device: Device, calibration: Calibration | None
 ) -> Estimate | None:
     """Time of one update on ``device``; None where nothing is known of its speed."""
-    rate = device_rate(device, calibration, spec, run)
-    return None if rate is None else step_time(spec, run, rate)
+    if device.kind == "card":
+        rate = table_rate(device)
+        return None if rate is None else step_time(spec, run, rate)
+    if calibration is None or calibration.device != device.name:
+        return None
+    return measured_step(spec, run, calibration)
 
 
 def measured_step(spec: ModelSpec, run: RunSpec, calibration: Calibration) -> Estimate | None:
-    """Time of one update where ``calibration`` was measured; None without fitting points."""
-    rate = measured_rate(calibration, spec, run)
-    return None if rate is None else step_time(spec, run, rate)
+    """Usual time of one update where ``calibration`` was measured; None without prices for it.
+
+    It is the median over some dozens of steps that nothing else on the machine disturbs, without
+    validation, samples and checkpoints. Each kind of work is counted and priced; then the sum is
+    drawn towards what runs of similar designs took (engine.cost.experience), and a design that
+    was trained here takes what it took.
+    """
+    speed = calibration.speed(run.precision, run.threads)
+    if speed is None:
+        return None
+    work = step_work(spec, run, calibration.device)
+    threads = _threads(run, speed, calibration)
+    prices, known = _known(calibration, speed, threads)
+    priced = cost_of(work, prices)
+    drawn = experience(work, known)
+    if drawn.same:
+        seconds, width = drawn.seconds, max(_STEADY, drawn.spread)
+    else:
+        seconds = priced * math.exp(drawn.shift)
+        width = _width(speed, drawn)
+    doubts = [] if drawn.same else _doubts(run, speed, threads, priced)
+    width += sum(doubt.width for doubt in doubts)
+    return Estimate(
+        seconds=seconds,
+        low=seconds * math.exp(-width),
+        high=seconds * math.exp(width),
+        kind="estimate" if any(doubt.guess for doubt in doubts) else "measured",
+        source=_source(speed, drawn, doubts),
+    )
+
+
+class _Doubt(NamedTuple):
+    """A reason to be less sure: by how much the range widens, in words, and whether a guess."""
+
+    width: float
+    words: str
+    guess: bool = True
+
+
+def _threads(run: RunSpec, speed: Speed, calibration: Calibration) -> int:
+    """Threads that the run will really compute with; 0 on a GPU."""
+    if run.threads is None or calibration.device != "cpu":
+        return speed.threads
+    cores = calibration.machine.get("cores")
+    return min(run.threads, cores) if isinstance(cores, int) else run.threads
+
+
+def _known(calibration: Calibration, speed: Speed, threads: int) -> tuple[Work, tuple[Lesson, ...]]:
+    """Prices with so many threads, and what runs with them teach: worked out once."""
+    key = (speed.precision, speed.threads, threads)
+    if key not in calibration.memo:
+        prices = speed.prices if threads == speed.threads else _scaled(speed, threads)
+        runs = calibration.runs_like(speed.precision, threads)
+        calibration.memo[key] = prices, lessons(runs, prices)
+    found: tuple[Work, tuple[Lesson, ...]] = calibration.memo[key]
+    return found
+
+
+def _scaled(speed: Speed, threads: int) -> Work:
+    """Prices with other ``threads`` than were measured: work is shared, launching is not.
+
+    One thread alone wakes no others.
+    """
+    factor = speed.threads / threads
+    scaled = Work(*(price * factor for price in speed.prices))
+    return scaled._replace(
+        operations=speed.prices.operations,
+        shared_operations=speed.prices.shared_operations if threads > 1 else 0.0,
+    )
+
+
+def _width(speed: Speed, drawn: Drawn) -> float:
+    """Half of the range, as a logarithm; a run nearby halves what the prices leave open."""
+    return max(_LEAST_WIDTH, _NINE_OF_TEN * speed.spread * (1 - drawn.nearness / 2))
+
+
+def _doubts(run: RunSpec, speed: Speed, threads: int, seconds: float) -> list[_Doubt]:
+    found = []
+    if speed.largest_s and seconds > speed.largest_s:
+        beyond = _BEYOND * math.log(seconds / speed.largest_s)
+        found.append(_Doubt(beyond, "this one is larger", guess=False))
+    if threads != speed.threads:
+        apart = _OTHER_THREADS * abs(math.log(threads / speed.threads))
+        found.append(_Doubt(apart, f"they were measured with {speed.threads} threads"))
+    if not optimizer_is_known(run):
+        found.append(_Doubt(_UNKNOWN_OPTIMIZER, f"{run.optimizer} was not measured"))
+    return found
+
+
+def _source(speed: Speed, drawn: Drawn, doubts: list[_Doubt]) -> str:
+    if drawn.same:
+        return f"{_number(drawn.number, 'run')} of this very design on this computer"
+    parts = [f"{_number(len(speed.steps), 'small design')} measured on this computer"]
+    if drawn.number:
+        parts.append(f"drawn towards {_number(drawn.number, 'similar run')}")
+    return "; ".join([*parts, *(doubt.words for doubt in doubts)])
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -49,8 +49,9 @@ Reason = Literal["completed", "stopped", "early-stopping"]
 # Samples take at most this part of the time that training took, but are let go on so long.
 _SAMPLE_SHARE, _SAMPLE_LEAST_S = 0.1, 2.0
 _REQUESTED_SAMPLE_S = 60.0
-# The usual time of a step is told by the last so many, if there are at least so many.
-_RECENT_STEPS, _ENOUGH_STEPS = 200, 20
+# The usual time of a step is told by the last so many, if there are at least so many; the first
+# of a segment are left out, since memory is measured and caches are filled in them.
+_RECENT_STEPS, _UNUSUAL_STEPS, _LEAST_STEPS = 200, 2, 3
 
 
 class DivergedError(Exception):
@@ -93,11 +94,11 @@ class Trainer:
         self._unlogged_s: list[float] = []
         self._training_s = 0.0
         self._recent_s: deque[float] = deque(maxlen=_RECENT_STEPS)
+        self._unusual = _UNUSUAL_STEPS
 
-    def median_step_s(self) -> float | None:
-        """The usual time of one update lately; None before there are enough to tell."""
-        enough = len(self._recent_s) >= _ENOUGH_STEPS
-        return statistics.median(self._recent_s) if enough else None
+    def median_step_s(self, least: int = _LEAST_STEPS) -> float | None:
+        """The usual time of one update in this segment; None before ``least`` of them."""
+        return statistics.median(self._recent_s) if len(self._recent_s) >= least else None
 
     def run(self) -> Finished:
         """Train until the last step, a stop, or the end of patience.
@@ -130,8 +131,14 @@ class Trainer:
         if self._saved_step != self.progress.step and self.progress.step > 0:
             self._save()
         return Finished(
-            self.progress.step, reason, self.progress.best_validation_loss, self.progress.best_step
-        )
+            self.progress.step, reason, self.progress.best_validation_loss,
+            self.progress.best_step, self._measured(),
+        )  # fmt: skip
+
+    def _measured(self) -> dict[str, float]:
+        """What Started's predictions foretold, as far as this segment could measure it."""
+        found = {"peak_bytes": self._meter.peak_bytes, "step_s": self.median_step_s()}
+        return {name: float(value) for name, value in found.items() if value is not None}
 
     # One update
 
@@ -172,7 +179,10 @@ class Trainer:
         _check_finite(reading.step, reading.loss, reading.grad_norm)
         self._training_s += reading.step_s
         self._unlogged_s.append(reading.step_s)
-        self._recent_s.append(reading.step_s)
+        if self._unusual:
+            self._unusual -= 1
+        else:
+            self._recent_s.append(reading.step_s)
         run = self.parts.run
         if reading.step % run.log_every and reading.step not in (1, run.steps):
             return

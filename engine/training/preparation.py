@@ -207,13 +207,16 @@ def _started(
 
 
 def predictions(spec: ModelSpec, run: RunSpec, backend: TorchBackend) -> dict[str, float]:
-    """Estimates made before the run: ``peak_bytes``, and ``step_s`` where speed was measured."""
+    """Estimates made before the run: ``peak_bytes``, and ``step_s`` where speed was measured.
+
+    ``step_s_low`` and ``step_s_high`` are the ends of its range.
+    """
     here = run.replace(device="cpu" if backend.attention_in_fp32 else "auto")
     found = {"peak_bytes": float(training_memory(spec, here).peak_bytes)}
     calibration = stored_calibration(str(backend.device))
     step = measured_step(spec, run, calibration) if calibration is not None else None
     if step is not None:
-        found["step_s"] = step.seconds
+        found |= {"step_s": step.seconds, "step_s_low": step.low, "step_s_high": step.high}
     return found
 
 

@@ -24,6 +24,8 @@ from engine.training.progress import CheckpointError, Progress
 from engine.training.recorder import Listener, Recorder
 
 _MAX_MESSAGE = 2_000
+# A run of fewer steps than this does not count for the speed of this computer.
+_REMEMBERED_FROM = 20
 _ANEW = "start the run again"
 
 
@@ -107,7 +109,7 @@ def _segment(
         recorder(started, durable=True)
         trainer = Trainer(prepared.parts, recorder, control, progress)
         finished = trainer.run()
-        remember_speed(prepared.parts, trainer.median_step_s())
+        remember_speed(prepared.parts, trainer.median_step_s(_REMEMBERED_FROM))
     except (CancelledError, CorpusCancelledError):
         return Finished(resumption.step or 0, "stopped")
     except Exception as error:  # the last line of defence

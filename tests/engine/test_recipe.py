@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.cost.calibration import Calibration, Point
-from engine.cost.time import flops_per_step
+from engine.cost.calibration import Calibration
 from engine.recipe import (
     LEAST_STEPS,
     affordable_validation_tokens,
@@ -14,21 +13,19 @@ from engine.recipe import (
 )
 from engine.run_spec import RunSpec, check_run
 from engine.spec import ModelSpec
+from tests.computers import computer
 
 SPEC = ModelSpec(max_seq_len=64)
 RUN = RunSpec(batch_size=16, steps=10_000)
 
 
-def computer(flops_per_s: float) -> Calibration:
-    flops = flops_per_step(SPEC, RUN)
-    points = tuple(
-        Point(flops // n, flops // n / flops_per_s, 1, "fp32", 2) for n in (32, 16, 8, 4, 2, 1)
-    )
-    return Calibration(points, {})
+def doing(steps_a_second: float) -> Calibration:
+    """A computer that does so many updates of the design a second, in proportion to tokens."""
+    return computer(SPEC, RUN, 1 / steps_a_second)
 
 
 def test_as_many_steps_as_fit_the_time() -> None:
-    proposed = proposed_run(SPEC, RUN, computer(flops_per_step(SPEC, RUN) * 20), 60)
+    proposed = proposed_run(SPEC, RUN, doing(20), 60)
     assert proposed is not None
     assert proposed.batch_size == 16
     assert proposed.steps == pytest.approx(1200, abs=1)
@@ -37,7 +34,7 @@ def test_as_many_steps_as_fit_the_time() -> None:
 
 
 def test_a_slow_computer_gets_smaller_batches_first() -> None:
-    proposed = proposed_run(SPEC, RUN, computer(flops_per_step(SPEC, RUN) * 2), 60)
+    proposed = proposed_run(SPEC, RUN, doing(2), 60)
     assert proposed is not None
     assert proposed.batch_size == 4
     assert proposed.steps == pytest.approx(480, abs=1)
@@ -49,7 +46,7 @@ def test_a_very_slow_computer_takes_longer_than_asked_rather_than_teach_nothing(
     typed: int, least: int
 ) -> None:
     """One sequence a step for a few steps would fit the time and learn nothing at all."""
-    slow = computer(flops_per_step(SPEC, RUN) / 600)
+    slow = doing(1 / 600)
     proposed = proposed_run(SPEC, RUN.replace(batch_size=typed), slow, 60)
     assert proposed is not None
     assert proposed.batch_size == least
@@ -62,7 +59,7 @@ def test_a_very_slow_computer_takes_longer_than_asked_rather_than_teach_nothing(
 
 
 def test_no_more_steps_than_were_asked_for_however_slow() -> None:
-    slow = computer(flops_per_step(SPEC, RUN) / 600)
+    slow = doing(1 / 600)
     proposed = proposed_run(SPEC, RUN.replace(steps=20, warmup_steps=2), slow, 60)
     assert proposed is not None
     assert proposed.steps == 20
@@ -72,12 +69,12 @@ def test_no_more_steps_than_were_asked_for_however_slow() -> None:
 def test_accumulation_gives_way_before_the_batch() -> None:
     """Twice the tokens a step for nothing but fewer steps; then the batch as it would alone."""
     run = RUN.replace(accumulation_steps=8)
-    quick = proposed_run(SPEC, run, computer(flops_per_step(SPEC, RUN) * 8), 60)
+    quick = proposed_run(SPEC, run, doing(8), 60)
     assert quick is not None
     assert (quick.accumulation_steps, quick.batch_size) == (1, 16)
-    slow = computer(flops_per_step(SPEC, RUN) * 2)
+    slow = doing(2)
     assert proposed_run(SPEC, run, slow, 60) == proposed_run(SPEC, RUN, slow, 60)
-    fast = proposed_run(SPEC, run, computer(flops_per_step(SPEC, RUN) * 100), 60)
+    fast = proposed_run(SPEC, run, doing(100), 60)
     assert fast is not None
     assert (fast.accumulation_steps, fast.batch_size) == (8, 16)
 
@@ -87,7 +84,7 @@ def test_nothing_is_predicted_where_nothing_was_measured() -> None:
 
 
 def test_a_fast_computer_gets_no_more_than_was_asked_for() -> None:
-    proposed = proposed_run(SPEC, RUN, computer(1e18), 60)
+    proposed = proposed_run(SPEC, RUN, doing(1e9), 60)
     assert proposed is not None
     assert (proposed.steps, proposed.batch_size) == (10_000, 16)
 

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from pytestqt.qtbot import QtBot
 
-from engine.cost.calibration import Calibration, Point, load_calibration, save
-from engine.cost.time import flops_per_step
+from engine.cost.calibration import load_calibration, save
+from tests.computers import computer
 from trickster_gui.app import Application
 
 
 def pretend_speed(application: Application, seconds: float) -> None:
     """Write a calibration in which a step of the present design takes ``seconds``."""
-    model, run = application.document.model, application.document.run
-    flops = flops_per_step(model, run)
-    points = tuple(
-        Point(flops * scale // 8, seconds * scale / 8, run.tokens_per_step(model), run.precision, 2)
-        for scale in (1, 8, 64)
-    )
-    save(Calibration(points, {"cpu": "test"}, created=time.time()))
+    save(computer(application.document.model, application.document.run, seconds))
 
 
 @pytest.mark.timeout(330)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from PySide6.QtCore import (
     SignalInstance,
 )
 
-import engine
+from engine.launch import worker_environment
 from trickster_gui.bridge.wording import describe
 
 OnDone = Callable[[Any], None]
@@ -158,10 +157,10 @@ class _Child(QObject):
         self._python = python
         self._output = ""
         self._process = QProcess(self)
-        environment = QProcessEnvironment.systemEnvironment()
-        paths = [str(Path(engine.__file__).parents[1]), environment.value("PYTHONPATH")]
-        environment.insert("PYTHONPATH", os.pathsep.join(path for path in paths if path))
-        environment.insert("PYTHONUNBUFFERED", "1")
+        # A worker's, so that what is measured here holds for workers.
+        environment = QProcessEnvironment()
+        for name, value in worker_environment().items():
+            environment.insert(name, value)
         self._process.setProcessEnvironment(environment)
         self._process.readyReadStandardOutput.connect(self._read)
         self._process.finished.connect(self._finished)

@@ -244,7 +244,7 @@ class RunBridge(QObject):
         return self._background.call(call, on_done, on_error)
 
     def calibrate(self, on_line: Callable[[str], None], on_done: OnDone, on_error: OnError) -> Task:
-        """Measure this machine's speed in a child process (about a minute)."""
+        """Measure this machine's speed in a child process (about 12 s)."""
         python = getattr(self._launcher, "interpreter", None) or Path(sys.executable)
         arguments = ("-m", "engine", "calibrate")
         return self._background.child(python, arguments, on_line, on_done, on_error)

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from engine.__main__ import main
-from engine.cost.calibration import Calibration, Point, save
-from engine.presets import load_presets
+from engine.cost.calibration import Calibration, save
+from engine.presets import load_presets, preset
 from engine.run_spec import RunSpec, run_parameters
 from engine.spec import model_parameters
+from tests.computers import computer
 
 
 def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
@@ -199,12 +200,16 @@ def test_cost_uses_what_was_measured_here(capsys: pytest.CaptureFixture[str]) ->
     arguments = ("cost", "good-design", "--device", "cpu")
     assert answer(capsys, *arguments)["step_s"] is None
     assert "time on cpu: unknown" in text(capsys, *arguments)
-    save(Calibration((Point(10**12, 10.0, 4_096, "fp32", 2),), {}, "cpu", 1.0))
-    assert answer(capsys, *arguments)["step_s"]["kind"] == "measured"
+    design = preset("good-design")
+    save(computer(design.model, design.run, 0.5))
+    step_s = answer(capsys, *arguments)["step_s"]
+    assert step_s["kind"] == "measured"
+    assert step_s["seconds"] == pytest.approx(0.5)
+    assert step_s["low"] < 0.5 < step_s["high"]
     assert "time on cpu (measured)" in text(capsys, *arguments)
-    with_dropout = ("cost", "nano-trickster", "--device", "cpu")
-    assert answer(capsys, *with_dropout)["step_s"]["kind"] == "estimate"
-    assert "time on cpu (estimate)" in text(capsys, *with_dropout)
+    other_threads = (*arguments, "--set", "threads=1")
+    assert answer(capsys, *other_threads)["step_s"]["kind"] == "estimate"
+    assert "time on cpu (estimate)" in text(capsys, *other_threads)
 
 
 def test_a_damaged_calibration_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from engine.__main__ import main
-from engine.cli.progress import ProgressPrinter
-from engine.cost.calibration import load_calibration
+from engine.cli.progress import ProgressPrinter, foretold_and_measured
+from engine.cost.calibration import calibration_path, load_calibration
 from engine.events import Finished, Preparing, Started, Step, Validation, Warned
 from engine.locations import runs_home
 from engine.run_directory import RunDirectory
@@ -162,10 +162,15 @@ def test_a_terminal_gets_one_line_that_is_rewritten_and_a_file_a_line_each() -> 
             return True
 
     events = [
-        Preparing("reading"), Started(0, 3, 1, 10, "cpu", "fp32", 8, 90, 10, 5, {"uniform": 1.6}),
+        Preparing("reading"),
+        Started(
+            0, 3, 1, 10, "cpu", "fp32", 8, 90, 10, 5, {"uniform": 1.6},
+            {"peak_bytes": 40 << 20, "step_s": 0.041},
+        ),
         Warned("careful"), Step(1, 8, 2.0, 1e-3, 1.0, 0.1, 80.0),
         Step(2, 16, 1.5, 1e-3, 1.0, 0.1, 80.0), Validation(2, 16, 1.75, 9, best=True),
-        Step(3, 24, 1.25, 1e-3, 1.0, 0.1, 80.0), Finished(3, "completed", 1.75, 2),
+        Step(3, 24, 1.25, 1e-3, 1.0, 0.1, 80.0),
+        Finished(3, "completed", 1.75, 2, {"peak_bytes": 41 << 20, "step_s": 0.044}),
     ]  # fmt: skip
     shown = []
     for stream in (Terminal(), io.StringIO()):
@@ -177,22 +182,38 @@ def test_a_terminal_gets_one_line_that_is_rewritten_and_a_file_a_line_each() -> 
     assert "\x1b" not in file
     assert [line for line in file.splitlines() if line.startswith("step 2/3")]
     assert "\r\x1b[Kstep 3/3  loss 1.2500  validation 1.7500" in terminal
-    assert terminal.endswith("completed at step 3, best validation loss 1.7500 at step 2\n")
+    assert terminal.endswith(
+        "completed at step 3, best validation loss 1.7500 at step 2\n"
+        "memory: predicted 40.0 MiB, measured 41.0 MiB (+2.5 %); "
+        "step: predicted 41 ms, measured 44 ms (+7 %)\n"
+    )
+
+
+def test_what_was_not_foretold_or_not_measured_is_left_out() -> None:
+    assert foretold_and_measured({}, {"step_s": 0.044}) == "step: measured 44 ms"
+    assert foretold_and_measured({"step_s": 0.041}, {}) == ""
 
 
 def test_calibrate_measures_this_computer(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calibration, "SHAPES", calibration.SHAPES[:2])
-    monkeypatch.setattr(calibration, "_SECONDS_FOR_A_SHAPE", 0.05)
-    calibration.calibrate("cpu")
+    monkeypatch.setattr(calibration, "DESIGNS", calibration.DESIGNS[:3])
+    monkeypatch.setattr(calibration, "_SECONDS", 0.05)
+    command = ["calibrate", "--device", "cpu", "--threads", "1"]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("fp32, 1 threads: 3 small designs, ")
+    assert str(calibration_path()) in printed
     found = load_calibration("cpu")
     assert found is not None
-    assert len(found.points) == 2
-    assert all(point.seconds > 0 and point.precision == "fp32" for point in found.points)
-    assert dict(found.machine) == calibration.machine()
-    again = calibration.calibrate("cpu")
-    assert len(again.points) == 2, "measured anew, not twice"
+    (speed,) = found.speeds
+    assert (speed.precision, speed.threads, len(speed.steps)) == ("fp32", 1, 3)
+    assert all(step.seconds > 0 for step in speed.steps)
+    assert dict(found.machine) == calibration.fingerprint()
+    assert main([*command, "--json"]) == 0
+    document = answer(capsys)
+    assert document["format"] == "trickster-calibration/2"
+    assert len(document["speeds"]) == 1, "measured anew, not twice"  # type: ignore[arg-type]
 
 
 def test_ctrl_c_stops_with_a_checkpoint_and_says_how_to_go_on(

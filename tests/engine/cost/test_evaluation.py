@@ -4,7 +4,6 @@ import statistics
 import time
 from dataclasses import replace
 
-from engine.cost.calibration import Calibration, Point
 from engine.cost.evaluation import chosen_device, evaluate
 from engine.cost.fit import fit
 from engine.cost.memory import training_memory
@@ -12,6 +11,7 @@ from engine.cost.parameters import count
 from engine.devices.card import Device, load_cards
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
+from tests.computers import computer
 
 NANO = ModelSpec()
 RUN = RunSpec(batch_size=16, accumulation_steps=2, steps=10_000)
@@ -19,7 +19,7 @@ CPU = Device("cpu", "CPU", "cpu", 1, 1 << 34, 1 << 34)
 GPU = replace(CPU, name="cuda:0", kind="cuda")
 MPS = replace(CPU, name="mps", kind="mps")
 DEVICES = (CPU, *load_cards())
-CALIBRATION = Calibration((Point(10**10, 0.1, 768, "fp32", 2),), {})
+CALIBRATION = computer(NANO, RUN, 0.5)
 
 
 def test_it_holds_what_each_part_says() -> None:

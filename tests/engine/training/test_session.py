@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from engine.cost.calibration import load_calibration, save
 from engine.events import (
     Event,
     Failed,
@@ -28,7 +31,9 @@ from engine.run_directory import Command, RunDirectory, RunDirectoryError
 from engine.training.loop import DivergedError
 from engine.training.progress import CheckpointError
 from engine.training.session import failure
+from tests.computers import computer
 from tests.engine.training.tiny import (
+    RUN,
     SPEC,
     assert_same_bits,
     checkpoint_tensors,
@@ -57,13 +62,50 @@ def learning_curve(directory: RunDirectory) -> dict[int, tuple[float, float, flo
 def whole(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     """A run that was never interrupted."""
     directory = new_run(tmp_path_factory.mktemp("whole"))
-    assert train(directory) == Finished(30, "completed", *best(directory))
+    end = train(directory)
+    assert isinstance(end, Finished)
+    assert replace(end, measured={}) == Finished(30, "completed", *best(directory))
     return directory
 
 
 def best(directory: RunDirectory) -> tuple[float, int]:
     found = min(events(directory, Validation), key=lambda event: event.loss)
     return found.loss, found.step
+
+
+def test_the_end_says_what_was_measured(whole: RunDirectory, tmp_path: Path) -> None:
+    """The peak as the last step has it, and the usual time of steps after the first two."""
+    (finished,) = events(whole, Finished)
+    steps = events(whole, Step)
+    assert finished.measured["peak_bytes"] == steps[-1].memory_bytes
+    assert finished.measured["step_s"] == statistics.median(s.step_s for s in steps[2:])
+    short = train(new_run(tmp_path, steps=5, warmup_steps=0))
+    assert isinstance(short, Finished)
+    assert short.measured.keys() == {"peak_bytes", "step_s"}
+    shorter = train(new_run(tmp_path, "shorter", steps=4, warmup_steps=0))
+    assert isinstance(shorter, Finished)
+    assert shorter.measured.keys() == {"peak_bytes"}
+
+
+def test_a_run_teaches_the_calibration_and_the_next_is_foretold_as_it_was(tmp_path: Path) -> None:
+    first, second = new_run(tmp_path), new_run(tmp_path, "second")
+    train(first)
+    (finished,) = events(first, Finished)
+    taught = load_calibration()
+    assert taught is not None
+    assert [run.step.seconds for run in taught.runs] == [finished.measured["step_s"]]
+    here = computer(SPEC, RUN, finished.measured["step_s"], threads=1)
+    save(replace(taught, speeds=here.speeds))
+    train(second)
+    (started,) = events(second, Started)
+    assert started.predicted["step_s"] == finished.measured["step_s"]
+    ends = started.predicted["step_s_low"], started.predicted["step_s_high"]
+    assert ends[0] < finished.measured["step_s"] < ends[1]
+
+
+def test_a_short_run_teaches_nothing(tmp_path: Path) -> None:
+    train(new_run(tmp_path, steps=15))
+    assert load_calibration() is None
 
 
 def test_records_everything(whole: RunDirectory) -> None:
@@ -175,7 +217,8 @@ def test_a_pause_before_the_first_step_can_be_resumed(whole: RunDirectory, tmp_p
         if isinstance(event, Paused):
             directory.send("stop")
 
-    assert train(directory, listener=listener) == Finished(0, "stopped", *best_of_start(directory))
+    end = train(directory, listener=listener)
+    assert end == Finished(0, "stopped", *best_of_start(directory)), "nothing was measured"
     assert directory.checkpoint_steps() == [0]
     directory.commands_file.unlink()
     train(directory)

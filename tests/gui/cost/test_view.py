@@ -12,11 +12,11 @@ from PySide6.QtGui import QColor, QGuiApplication
 from PySide6.QtWidgets import QAbstractButton, QApplication
 from pytestqt.qtbot import QtBot
 
-from engine.cost.calibration import Calibration, Point
 from engine.cost.evaluation import evaluate
 from engine.cost.fit import fit
 from engine.devices.card import Device
 from engine.spec import ModelSpec
+from tests.computers import computer
 from trickster_gui.cost.memory_rows import DeviceRow, source_text
 from trickster_gui.cost.view import CostView
 from trickster_gui.document import Document
@@ -432,12 +432,11 @@ def test_exact_bytes_are_told_on_hover(view: CostView) -> None:
         assert phase.name in words
 
 
-def test_a_calibration_predicts_a_time(qtbot: QtBot, view: CostView) -> None:
+def test_a_calibration_predicts_a_time(qtbot: QtBot, view: CostView, document: Document) -> None:
     assert view.compute.time.value == "not measured"
     view.set_calibration(None, measuring=True)
     assert view.compute.time.value == "measuring…"
-    points = tuple(Point(10**n, 10.0 ** (n - 11), 1000, "fp32", 4) for n in (9, 12, 15))
-    view.set_calibration(Calibration(points, {}, "cpu"))
+    view.set_calibration(computer(document.model, document.run, 0.5))
     assert view.cost is not None
     assert view.cost.total_seconds is not None
     assert view.compute.time.value.startswith("≈ ")
