@@ -11,8 +11,10 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication, QFileDialog, QLabel, QWidget
 from pytestqt.qtbot import QtBot
 
-from engine.cost.calibration import Calibration, Point
 from engine.presets import load_presets
+from engine.run_spec import RunSpec
+from engine.spec import ModelSpec
+from tests.computers import computer
 from trickster_gui.app import Application
 from trickster_gui.controls.buttons import IconButton
 from trickster_gui.controls.search_list import SearchList
@@ -98,10 +100,9 @@ def test_a_notch_is_priced_for_the_device_whose_costs_are_shown(
     (*_, basis) = row.costs()
     assert basis.startswith("Times on Wormhole n150: ")
     window.choose_device("cpu")
-    cpu = Calibration(tuple(Point(10**n, 10**n / 1e10, 512, "fp32", 2) for n in (8, 12)), {})
-    window.set_calibration(cpu)
+    window.set_calibration(computer(ModelSpec(), RunSpec(), 1.0))
     (*_, basis) = row.costs()
-    assert "2 measured training steps" in basis
+    assert "measured on this computer" in basis
     layers = window.design.row("num_layers")
     assert isinstance(layers, NumberRow)
     qtbot.waitUntil(lambda: layers.below.texts()[1].endswith("% time"))

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.cost.calibration import Calibration, Point
-from engine.cost.fit import chip_batch
+from engine.cost.limits import chip_batch
 from engine.cost.marginal import Baseline, Change, baseline, compare, marginal
 from engine.cost.memory import memory_of_batch, training_memory
 from engine.cost.parameters import count
@@ -16,15 +15,14 @@ from engine.devices.card import Device, load_cards
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec, model_parameters, problems
 from engine.steps import linked_changes
+from tests.computers import computer
 from tests.engine.strategies import model_specs, run_specs
 
 NANO, RUN = ModelSpec(), RunSpec(batch_size=16)
 CPU = Device(
     name="cpu", title="CPU", kind="cpu", chips=1, memory_bytes=1 << 34, chip_memory_bytes=1 << 34
 )  # fmt: skip
-MEASURED = Calibration(
-    points=tuple(Point(10**n, 10**n / 1e10, 512, "fp32", 2) for n in (9, 11, 13)), machine={}
-)
+MEASURED = computer(NANO, RUN, 1.0)
 
 
 def priced(spec: ModelSpec = NANO, run: RunSpec = RUN) -> Baseline:
@@ -109,12 +107,10 @@ def test_where_a_speed_is_known_time_is_that_of_the_device() -> None:
 
 
 def test_a_part_that_is_guessed_makes_it_an_estimate() -> None:
-    """Dropout's cost on a CPU is a guess, so the step beside it is one too."""
-    more = marginal(timed(), "dropout")
-    assert more is not None
-    assert more.change.basis == "estimate"
-    assert more.change.time_ratio > 1
-    assert more.change.memory_delta_bytes > 0
+    """Nobody measured what an update takes with this optimizer."""
+    other = of_run(timed(), optimizer="adafactor")
+    assert other.basis == "estimate"
+    assert other.memory_delta_bytes < 0
 
 
 @pytest.mark.parametrize("base", [priced(), timed()], ids=["arithmetic", "measured"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.cost.calibration import Calibration, Point
 from engine.cost.marginal import Change
 from engine.cost.memory import training_memory
 from engine.cost.parameters import count
@@ -14,6 +13,7 @@ from engine.devices.card import Device
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
 from engine.words import binary_bytes, duration, short_count, signed_percent
+from tests.computers import computer
 from trickster_gui.design.notch_costs import (
     PRICED_MODEL,
     PRICED_RUN,
@@ -26,9 +26,7 @@ from trickster_gui.document import Design
 DESIGN = Design(ModelSpec(), RunSpec())
 NOWHERE = Machine()
 CPU = Device("cpu", "This CPU", "cpu", 1, 1 << 34, 1 << 34)
-HERE = Machine(
-    CPU, Calibration(tuple(Point(10**n, 10**n / 1e10, 512, "fp32", 2) for n in (9, 13)), {})
-)
+HERE = Machine(CPU, computer(DESIGN.model, DESIGN.run, 1.0))
 
 
 def longest(name: str, machine: Machine = NOWHERE, design: Design = DESIGN) -> str:
