@@ -24,6 +24,7 @@ from trickster_gui import app as program
 SIZES = ((1280, 800), (1920, 1080))
 THEMES = ("light", "dark")
 _STEPS = 600
+_PRINTED = "9-printed-and-exact"
 _LONGEST_S = 600.0
 
 
@@ -87,6 +88,11 @@ def _scenes(opened: program.Application) -> Iterator[tuple[str, Callable[[], Non
 
     yield "9-checklist", checklist
 
+    def printed() -> None:
+        _open(lambda: load("nano-trickster"))
+
+    yield _PRINTED, printed
+
 
 def _open(show: Callable[[], None]) -> None:
     for popup in _popups():
@@ -106,6 +112,9 @@ def _draw(opened: program.Application, folder: Path, name: str) -> Iterator[Path
         for width, height in SIZES:
             opened.window.resize(width, height)
             settle(350)
+            if name == _PRINTED:  # another look has closed it
+                opened.window.cost.parameters.open_claims()
+                settle(100)
             path = folder / f"{name}-{theme}-{width}x{height}.png"
             picture = opened.window.grab()
             for popup in _popups():

@@ -351,6 +351,8 @@ class TextRow(Row):
 
 def _tooltip(text: str, more: Sequence[str] = ()) -> str:
     """What a parameter does and, below, what its other values cost: one line a sentence."""
-    costs = "<br>".join(html.escape(sentence) for sentence in more)
-    below = f"<p style='white-space:normal'>{costs}</p>" if costs else ""
+    below = "".join(
+        f"<p style='white-space:normal; margin-top:3px; margin-bottom:0'>{html.escape(said)}</p>"
+        for said in more
+    )
     return f"<p style='white-space:normal'>{text}</p>{below}"
