@@ -24,7 +24,7 @@ from trickster_gui import app as program
 SIZES = ((1280, 800), (1920, 1080))
 THEMES = ("light", "dark")
 _STEPS = 600
-_PRINTED = "9-printed-and-exact"
+_PRINTED = "10-printed-and-exact"
 _LONGEST_S = 600.0
 
 

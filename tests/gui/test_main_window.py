@@ -93,7 +93,8 @@ def test_devices_that_are_not_here_only_show_costs(window: MainWindow) -> None:
 def test_a_notch_is_priced_for_the_device_whose_costs_are_shown(
     window: MainWindow, qtbot: QtBot
 ) -> None:
-    row = window.design.row("num_heads")
+    row = window.design.row("num_layers")
+    assert isinstance(row, NumberRow)
     (*_, basis) = row.costs()
     assert basis == "No speed is known here: arithmetic stands for time."
     window.choose_device("n150")
@@ -103,11 +104,9 @@ def test_a_notch_is_priced_for_the_device_whose_costs_are_shown(
     window.set_calibration(computer(ModelSpec(), RunSpec(), 1.0))
     (*_, basis) = row.costs()
     assert "measured on this computer" in basis
-    layers = window.design.row("num_layers")
-    assert isinstance(layers, NumberRow)
-    qtbot.waitUntil(lambda: layers.below.texts()[1].endswith("% time"))
+    qtbot.waitUntil(lambda: row.below.texts()[1].endswith("% time"))
     window.set_calibration(None)
-    qtbot.waitUntil(lambda: not layers.below.texts()[1].endswith("% time"))
+    qtbot.waitUntil(lambda: not row.below.texts()[1].endswith("% time"))
 
 
 def test_f1_tells_what_the_other_values_cost(window: MainWindow) -> None:
