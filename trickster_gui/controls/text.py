@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPaintEvent
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from trickster_gui.theme import ThemeSource
@@ -81,10 +81,12 @@ class TextPair(QWidget):
     """Two texts on one line, left and right.
 
     The right one may come in several wordings: the first that fits beside the left one is shown.
-    Where not even the last does, it has precedence.
+    Where not even the last does, it has precedence. A longer one comes back only where it fits
+    with room to spare, so that figures which change do not make the words come and go.
     """
 
     GAP_PX = 10
+    SPARE_PX = 16  # a digit and a sign more
 
     def __init__(
         self, themes: ThemeSource, font: QFont, roles: tuple[str, str],
@@ -94,6 +96,7 @@ class TextPair(QWidget):
         self._themes, self._roles = themes, roles
         self._left = ""
         self._right: tuple[str, ...] = ()
+        self._shown = 0
         self.setFont(font)
         self._size = QSize(0, QFontMetrics(font).height() + 2)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -106,6 +109,7 @@ class TextPair(QWidget):
         """Say something else on the left."""
         if text != self._left:
             self._left = text
+            self._choose()
             self.update()
 
     def set_right(self, text: str) -> None:
@@ -116,15 +120,29 @@ class TextPair(QWidget):
         """Say one of these on the right: the first that fits, from the longest to the shortest."""
         if wordings != self._right:
             self._right = wordings
+            self._choose()
             self.update()
 
     def _fitting(self) -> str:
+        return self._right[self._shown] if self._right else ""
+
+    def _choose(self) -> None:
+        """Find the wording to show, in the room that there is now."""
         metrics = QFontMetrics(self.font())
-        used = metrics.horizontalAdvance(self._left) + self.GAP_PX if self._left else 0
-        for wording in self._right:
-            if metrics.horizontalAdvance(wording) + used <= self.width():
-                return wording
-        return self._right[-1] if self._right else ""
+        room = self.width()
+        if self._left:
+            room -= metrics.horizontalAdvance(self._left) + self.GAP_PX
+        before, last = self._shown, len(self._right) - 1
+        self._shown = max(0, last)
+        for at, wording in enumerate(self._right):
+            spare = self.SPARE_PX if at < before else 0
+            if metrics.horizontalAdvance(wording) + spare <= room:
+                self._shown = at
+                break
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._choose()
 
     def is_elided(self) -> bool:
         """Whether both together are wider than the place they have."""
