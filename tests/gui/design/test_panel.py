@@ -9,10 +9,12 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit, QToolTip, QWidget
 from pytestqt.qtbot import QtBot
 
-from engine.run_spec import run_parameters
-from engine.spec import model_parameters, problems
+from engine.presets import Preset, load_presets
+from engine.run_spec import run_parameters, run_to_dict
+from engine.spec import model_parameters, problems, spec_to_dict
 from tests.gui.design.test_notch_costs import HERE
 from trickster_gui.controls.text import Text, TextPair
+from trickster_gui.design.notch_costs import PRICED, Machine
 from trickster_gui.design.panel import DesignPanel
 from trickster_gui.design.rows import ChoiceRow, FlagRow, NumberRow
 from trickster_gui.document import Document
@@ -344,6 +346,23 @@ def test_run_settings_are_edited_like_the_model(panel: DesignPanel, document: Do
     assert document.run.learning_rate == 3e-4
     typed(number(panel, "warmup_steps"), "5k")
     assert "longer than the run" in number(panel, "warmup_steps").strip.label.text()
+
+
+@pytest.mark.parametrize("entry", load_presets(), ids=lambda entry: entry.id)
+@pytest.mark.parametrize("machine", [Machine(), HERE], ids=["arithmetic", "measured"])
+def test_the_cost_of_a_notch_fits_its_row_in_every_preset(
+    panel: DesignPanel, document: Document, qtbot: QtBot, entry: Preset, machine: Machine
+) -> None:
+    panel.set_machine(machine)
+    document.edit(spec_to_dict(entry.model), run_to_dict(entry.run))
+    panel.set_disclosed({key: True for g in panel.groups for key in (g.name, g.more_key)})
+    panel.resize(panel.minimumWidth(), 3_000)
+    rows = [row for row in panel.findChildren(NumberRow) if row.wants_marginal()]
+    if entry.total is not None:
+        qtbot.waitUntil(lambda: number(panel, "num_layers").below.texts()[1] != "")
+    assert len(rows) == len(PRICED)
+    for row in rows:
+        assert not row.below.is_elided(), row.below.texts()
 
 
 def test_nothing_is_clipped_at_the_narrowest_width(
