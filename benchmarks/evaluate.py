@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Iterator
 
 from benchmarks.measure import percentile
-from engine.cost.calibration import Calibration, Point
+from engine.cost.calibration import Calibration, MeasuredStep, Speed
 from engine.cost.evaluation import evaluate
 from engine.cost.marginal import baseline, compare, marginal
+from engine.cost.step_work import Work, step_work
 from engine.devices.card import Device, load_cards
 from engine.devices.host import cpu_device, host_devices
 from engine.presets import preset
@@ -69,9 +70,15 @@ def _whole_panel(spec: ModelSpec, run: RunSpec, cpu: Device, measured: Calibrati
 
 
 def _calibration(cpu: Device) -> Calibration:
-    """As a measured computer has it: some sizes of step, each faster than the last."""
-    points = tuple(Point(10**n, 10**n / (n * 1e10), 512, "fp32", 2) for n in (8, 9, 10, 11, 12, 13))
-    return Calibration(points, {}, cpu.name, 1.0)
+    """As a measured computer has it: a price for each kind of work, and some steps and runs."""
+    prices = Work(5e-6, 5e-5, 3e-12, 2e-11, 5e-6, 3e-10, 1e-12, 2e-11, 2e-11, 5e-11, 1e-10, 1e-9)
+    designs = [preset(name) for name in ("first-minute", *_DESIGNS)]
+    steps = tuple(
+        MeasuredStep(step_work(design.model, design.run.replace(batch_size=batch), cpu.name), 0.1)
+        for design in designs
+        for batch in (1, 4, 16)
+    )
+    return Calibration((Speed("fp32", 2, prices, 0.05, steps),), {}, cpu.name, 1.0)
 
 
 def _line(title: str, spec: ModelSpec, call: Callable[[ModelSpec], object]) -> None:

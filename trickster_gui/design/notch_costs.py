@@ -83,7 +83,7 @@ def notch_words(step: str, change: Change, name: str) -> tuple[str, ...]:
         binary_bytes(change.memory_delta_bytes, signed=True) if change.memory_delta_bytes else ""
     )
     time = signed_percent(change.time_ratio) if abs(change.time_ratio - 1.0) >= 0.0005 else ""
-    word = "arithmetic" if change.basis == "arithmetic" else "time"
+    word = "FLOPs" if change.basis == "arithmetic" else "time"
     full = [f"{params} params" if params else "", memory, f"{time} {word}" if time else ""]
     if name == "steps" and change.run_s is not None:
         full[-1] = f"{signed_duration(change.run_s[1] - change.run_s[0])}, {full[-1]}"

@@ -45,7 +45,7 @@ def test_one_layer_more_says_exactly_what_it_adds() -> None:
     arithmetic = flops_per_step(more, run) / flops_per_step(ModelSpec(), run)
     assert longest("num_layers") == (
         f"+1 layer: {short_count(params, signed=True)} params, "
-        f"{binary_bytes(memory, signed=True)}, {signed_percent(arithmetic)} arithmetic"
+        f"{binary_bytes(memory, signed=True)}, {signed_percent(arithmetic)} FLOPs"
     )
 
 
@@ -60,11 +60,11 @@ def test_where_the_speed_is_known_it_says_time() -> None:
 
 def test_a_larger_batch_costs_memory_and_time() -> None:
     delta = peak(ModelSpec(), RunSpec(batch_size=16)) - peak(ModelSpec(), RunSpec())
-    assert longest("batch_size") == f"+4: {binary_bytes(delta, signed=True)}, +33 % arithmetic"
+    assert longest("batch_size") == f"+4: {binary_bytes(delta, signed=True)}, +33 % FLOPs"
 
 
 def test_more_accumulation_costs_time() -> None:
-    assert longest("accumulation_steps").endswith("+100 % arithmetic")
+    assert longest("accumulation_steps").endswith("+100 % FLOPs")
     assert "params" not in longest("accumulation_steps")
 
 
@@ -74,7 +74,7 @@ def test_more_steps_cost_a_stated_time() -> None:
     assert step is not None
     expected = f"+500: +{duration(500 * step.seconds)}, +50 % time"
     assert longest("steps", HERE, design) == expected
-    assert longest("steps", NOWHERE, design) == "+500: +50 % arithmetic"
+    assert longest("steps", NOWHERE, design) == "+500: +50 % FLOPs"
 
 
 def test_a_context_longer_than_the_runs_sequences_costs_this_run_nothing() -> None:

@@ -249,7 +249,7 @@ def test_what_a_notch_costs_is_that_of_the_machine(
 ) -> None:
     row = number(panel, "num_layers")
     panel.resize(460, 1_400)
-    qtbot.waitUntil(lambda: row.below.texts()[1].endswith("% arithmetic"))
+    qtbot.waitUntil(lambda: row.below.texts()[1].endswith("% FLOPs"))
     panel.set_machine(HERE)
     qtbot.waitUntil(lambda: row.below.texts()[1].endswith("% time"))
 
