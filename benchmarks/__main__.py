@@ -1,6 +1,6 @@
 """`make bench`: every benchmark in a process of its own, or those that are named.
 
-python -m benchmarks [evaluate|startup|slider|live_chart|training_step …]
+python -m benchmarks [evaluate|startup|slider|live_chart|training_step|step_time …]
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-ALL = ("evaluate", "startup", "slider", "live_chart", "training_step")
+ALL = ("evaluate", "startup", "slider", "live_chart", "training_step", "step_time")
 
 
 def main() -> int:

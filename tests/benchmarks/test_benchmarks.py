@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import evaluate, measure, startup
+from benchmarks import evaluate, measure, startup, step_time
+from engine.cost.parameters import count
+from engine.run_spec import check_run
+from engine.spec import check
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -44,6 +47,33 @@ def test_evaluating_prints_a_line_a_design(
 def test_the_start_is_measured_on_the_real_window(capsys: pytest.CaptureFixture[str]) -> None:
     startup.main(count=3)
     assert "torch imported: False" in capsys.readouterr().out
+
+
+def test_designs_to_predict_are_many_and_of_all_sizes() -> None:
+    sizes = [count(check(spec)).total for spec, run in step_time.DESIGNS.values()]
+    for spec, run in step_time.DESIGNS.values():
+        check_run(run, spec)
+    assert len(sizes) >= 20
+    assert min(sizes) < 0.6e6
+    assert 50e6 < max(sizes) < 60e6
+
+
+def test_predictions_are_summed_up_by_their_absolute_errors() -> None:
+    outcomes = [
+        step_time.Outcome(name, predicted, 0.9 * predicted, 1.1 * predicted, 1.0, 1.0)
+        for name, predicted in (("a", 1.02), ("b", 0.95), ("c", 1.25), ("d", 1.0))
+    ]
+    assert [outcome.within for outcome in outcomes] == [True, True, False, True]
+    assert step_time.summary(outcomes) == (
+        "error: median 3.5%, quartiles 1.5% to 10.0%, worst +25.0% (c); 3 of 4 within their range"
+    )
+    spec, _ = step_time.DESIGNS["nano"]
+    assert "5.2 M    1250.0 ms    1000.0 ms  +25.0%*" in step_time.line(outcomes[2], spec)
+
+
+def test_a_design_is_trained_for_real(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_time, "_LEAST_STEPS", 1)
+    assert all(seconds > 0 for seconds in step_time.trained("smallest", "fp32", 0.0))
 
 
 def test_a_benchmark_that_is_not_there_is_named() -> None:
