@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,17 @@ def test_another_torch_in_the_same_place_counts_as_not_measured() -> None:
 
 def test_a_torch_elsewhere_cannot_be_asked_and_is_trusted() -> None:
     save(replace(CALIBRATION, machine={**machine(), "python": "/elsewhere", "torch": "1.0.0"}))
+    assert load_calibration() is not None
+
+
+def test_without_a_torch_of_its_own_an_environment_trusts_the_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    save(replace(CALIBRATION, machine={**machine(), "python": sys.prefix, "torch": "1.0.0"}))
+    monkeypatch.setattr("engine.cost.calibration.version", missing)
     assert load_calibration() is not None
 
 

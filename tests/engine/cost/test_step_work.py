@@ -102,7 +102,9 @@ def test_what_is_large_is_shared_and_what_is_huge_is_made_anew() -> None:
     assert small.shared_operations < BASE.shared_operations <= BASE.operations
     assert BASE.fresh_bytes == 0
     many = step_work(NANO.replace(vocab_size=32_000), RUN)
-    assert many.fresh_bytes >= 4 * 4 * 8 * 512 * 32_000
+    assert many.fresh_bytes == 4 * 4 * 8 * 512 * 32_000, "no other tensor has 32 MiB"
+    table = step_work(NANO.replace(vocab_size=32_768), RUN.replace(batch_size=1, seq_len=8))
+    assert table.fresh_bytes == 2 * 4 * 32_768 * 256
 
 
 @pytest.mark.parametrize(
