@@ -52,4 +52,9 @@ def _report(calibration: Calibration) -> str:
             f"{duration(shortest)} to {duration(speed.largest_s)} an update; "
             f"each foretold from the others to ±{percent(speed.spread)}"
         )
+        if speed.contested >= 0.1:
+            lines.append(
+                f"  other programs wanted {percent(speed.contested)} of these threads meanwhile: "
+                "measure again when they rest"
+            )
     return "\n".join(lines)

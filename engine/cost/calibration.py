@@ -6,7 +6,8 @@ torch; each run that is trained adds how fast it was:
     {"format": "trickster-calibration/2", "device": "cpu", "created": 1760000000.0,
      "machine": {"cpu": "…", "cores": 8, "torch": "2.13.0", "python": "/…/.venv"},
      "speeds": [{"precision": "fp32", "threads": 8, "prices": {"operations": 5e-06, …},
-                 "spread": 0.05, "steps": [{"work": {"operations": 260.0, …}, "seconds": 0.03}]}],
+                 "spread": 0.05, "contested": 0.0,
+                 "steps": [{"work": {"operations": 260.0, …}, "seconds": 0.03}]}],
      "runs": [{"precision": "fp32", "threads": 8, "work": {…}, "seconds": 0.4}]}
 
 ``work`` holds the amounts of engine.cost.step_work, ``prices`` seconds for one of each.
@@ -79,6 +80,7 @@ class Speed:
         spread: by how much the prices miss a design that they were not fitted to: typical size
             of ln(measured ÷ predicted).
         steps: the measured steps that the prices were fitted to.
+        contested: part of the threads that other programs wanted meanwhile, 0 to 1.
     """
 
     precision: str
@@ -86,6 +88,7 @@ class Speed:
     prices: Work
     spread: float = 0.0
     steps: tuple[MeasuredStep, ...] = ()
+    contested: float = 0.0
 
     @cached_property
     def largest_s(self) -> float:
@@ -226,6 +229,7 @@ def to_dict(calibration: Calibration) -> dict[str, Any]:
                 "prices": speed.prices._asdict(),
                 "spread": speed.spread,
                 "steps": [_step_to_dict(step) for step in speed.steps],
+                "contested": speed.contested,
             }
             for speed in calibration.speeds
         ],
@@ -281,6 +285,7 @@ def _speed(entry: Mapping[str, Any]) -> Speed:
         prices=_work(entry["prices"]),
         spread=_number(entry["spread"]),
         steps=tuple(_step(step) for step in _entries(entry, "steps")),
+        contested=_number(entry["contested"]),
     )
 
 

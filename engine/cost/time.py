@@ -22,6 +22,8 @@ from engine.spec import ModelSpec
 # Never less than steps of one and the same design differ by from day to day, which is all that is
 # open where it was trained here.
 _NINE_OF_TEN, _LEAST_WIDTH, _STEADY = 3.2, 0.08, 0.06
+# Calibration is called disturbed from this part of its threads being wanted by other programs.
+_DISTURBED = 0.1
 # Widths that are added (as logarithms): for each e-fold that a step is larger than the largest
 # that was measured, for each e-fold of other threads, for an optimizer that nobody measured.
 _BEYOND, _OTHER_THREADS, _UNKNOWN_OPTIMIZER = 0.05, 0.3, 0.1
@@ -204,6 +206,9 @@ def _doubts(run: RunSpec, speed: Speed, threads: int, seconds: float) -> list[_D
     if speed.largest_s and seconds > speed.largest_s:
         beyond = _BEYOND * math.log(seconds / speed.largest_s)
         found.append(_Doubt(beyond, "this one is larger", guess=False))
+    if speed.contested >= _DISTURBED:  # at worst they took turns with it all the time
+        width = math.log1p(speed.contested)
+        found.append(_Doubt(width, "other programs were busy meanwhile, so it may be faster"))
     if threads != speed.threads:
         apart = _OTHER_THREADS * abs(math.log(threads / speed.threads))
         found.append(_Doubt(apart, f"they were measured with {speed.threads} threads"))

@@ -27,6 +27,7 @@ from engine.cost.calibration import (
 )
 from engine.cost.experience import cost_of
 from engine.cost.step_work import step_work
+from engine.devices.contention import CpuTimes, contested, cpu_times
 from engine.models.decoder import build
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
@@ -42,6 +43,9 @@ _LEAST_TURNS = 2
 _KEPT_OF_A_DESIGN, _KEPT_RUNS = 3, 24
 # A run that took so many times as long as foretold, or a part as long, was no ordinary one.
 _BEYOND_BELIEF = 4.0
+# A run counts as long as no more than this part of its threads was wanted by other programs: a
+# window that draws its chart takes some of it.
+_UNDISTURBED = 0.25
 
 
 def _design(
@@ -93,8 +97,10 @@ def calibrate(
     for a device or precision that is not there, OSError where the file cannot be written.
     """
     backend = open_backend(device, precision, threads=threads)
+    before = cpu_times()
     steps = measure(backend, DESIGNS)
-    new = fitted_speed(precision, _threads(backend), steps)
+    disturbed = contested(before, cpu_times(), _threads(backend))
+    new = replace(fitted_speed(precision, _threads(backend), steps), contested=disturbed)
     earlier = _earlier(str(backend.device))
     kept = [s for s in earlier.speeds if (s.precision, s.threads) != (new.precision, new.threads)]
     calibration = replace(earlier, speeds=(*kept, new), created=time.time())
@@ -151,15 +157,18 @@ class _Stepper:
         self._backend.synchronize()
 
 
-def remember_speed(parts: Parts, step_s: float | None) -> None:
+def remember_speed(parts: Parts, step_s: float | None, since: CpuTimes) -> None:
     """Add a run's own measured speed to the calibration.
 
-    A run that took several times as long as foretold, or a small part of it, is no measure of
-    this machine and is left out. A calibration that cannot be read or written is left as it is:
-    it is no reason for a run that went well to fail.
+    ``since`` are the processor's counters of when it began. A run is left out that other
+    programs disturbed, and one that took several times as long as foretold, or a small part of
+    it: neither is a measure of this machine. A calibration that cannot be read or written is
+    left as it is: it is no reason for a run that went well to fail.
     """
     if step_s is None or parts.learner.forward is not parts.learner.model:
         return  # compiled code has another speed than the prices are for
+    if contested(since, cpu_times(), _threads(parts.backend)) > _UNDISTURBED:
+        return
     spec, run, device = parts.spec, parts.run, str(parts.backend.device)
     step = MeasuredStep(step_work(spec, run, device), step_s)
     try:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from engine.backends.torch_backend import is_out_of_memory
 from engine.data.errors import CorpusCancelledError, CorpusError, TokenizerError
+from engine.devices.contention import cpu_times
 from engine.events import Failed, Finished, Preparing, Started, parse_line
 from engine.parameter import SpecError
 from engine.run_directory import LineReader, RequestReader, RunDirectory, RunDirectoryError
@@ -108,8 +109,9 @@ def _segment(
         started = replace(prepared.started, step=progress.step, segment=resumption.segment)
         recorder(started, durable=True)
         trainer = Trainer(prepared.parts, recorder, control, progress)
+        began = cpu_times()
         finished = trainer.run()
-        remember_speed(prepared.parts, trainer.median_step_s(_REMEMBERED_FROM))
+        remember_speed(prepared.parts, trainer.median_step_s(_REMEMBERED_FROM), began)
     except (CancelledError, CorpusCancelledError):
         return Finished(resumption.step or 0, "stopped")
     except Exception as error:  # the last line of defence

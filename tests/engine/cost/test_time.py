@@ -150,6 +150,16 @@ def test_an_optimizer_that_was_not_measured_makes_it_an_estimate() -> None:
     assert "new was not measured" in unknown.source
 
 
+def test_a_disturbed_calibration_is_surely_an_estimate() -> None:
+    disturbed = replace(HERE, speeds=(replace(SPEED, contested=0.5),))
+    time = step(NANO, RUN, disturbed)
+    assert time.kind == "estimate"
+    assert math.log(time.high / time.low) == pytest.approx(2 * (0.16 + math.log(1.5)))
+    assert "other programs" in time.source
+    hardly = replace(HERE, speeds=(replace(SPEED, contested=0.05),))
+    assert step(NANO, RUN, hardly) == step(NANO, RUN, HERE)
+
+
 def test_other_threads_share_the_work_but_not_the_launching() -> None:
     work = step_work(NANO, RUN)
     launching = work.operations * 1e-5

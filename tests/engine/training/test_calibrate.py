@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -21,6 +22,7 @@ from engine.cost.calibration import (
 )
 from engine.cost.experience import cost_of
 from engine.cost.step_work import KINDS, step_work
+from engine.devices.contention import CpuTimes, cpu_times
 from engine.models.decoder import build
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec, check
@@ -35,6 +37,8 @@ from engine.training.update import Learner
 from tests.computers import computer
 from tests.engine.training.tiny import RUN, SPEC, new_run
 
+# Counters of a process that has just begun and a machine that has done nothing since.
+NOW = CpuTimes(0.0, 1e12, 0.0)
 SMALL = ModelSpec(
     hidden_dim=64, num_layers=3, num_heads=4, num_kv_heads=2, mlp_dim=192, max_seq_len=48,
     vocab_size=512,
@@ -143,7 +147,7 @@ def known_runs() -> list[float]:
 
 def test_a_run_is_remembered_with_the_threads_it_had(parts: Parts) -> None:
     torch.set_num_threads(1)
-    remember_speed(parts, 0.5)
+    remember_speed(parts, 0.5, NOW)
     known = load_calibration()
     assert known is not None
     (run,) = known.runs
@@ -154,13 +158,13 @@ def test_a_run_is_remembered_with_the_threads_it_had(parts: Parts) -> None:
 
 def test_of_one_design_the_latest_three_are_kept(parts: Parts) -> None:
     for seconds in (1.0, 2.0, 3.0, 4.0):
-        remember_speed(parts, seconds)
+        remember_speed(parts, seconds, NOW)
     assert known_runs() == [2.0, 3.0, 4.0]
 
 
 def test_old_runs_are_forgotten_before_there_are_too_many(parts: Parts) -> None:
     for layers in range(1, 31):
-        remember_speed(replace(parts, spec=SPEC.replace(num_layers=layers)), float(layers))
+        remember_speed(replace(parts, spec=SPEC.replace(num_layers=layers)), float(layers), NOW)
     assert known_runs() == [float(layers) for layers in range(7, 31)]
 
 
@@ -168,28 +172,39 @@ def test_old_runs_are_forgotten_before_there_are_too_many(parts: Parts) -> None:
 def test_a_run_that_is_beyond_belief_is_not_remembered(parts: Parts, times: float) -> None:
     torch.set_num_threads(1)
     save(computer(SPEC, RUN, 1.0, threads=1))
-    remember_speed(parts, times)
+    remember_speed(parts, times, NOW)
     assert known_runs() == []
-    remember_speed(parts, 2.0)
+    remember_speed(parts, 2.0, NOW)
     assert known_runs() == [2.0]
 
 
 def test_neither_unknown_speed_nor_compiled_code_is_remembered(parts: Parts) -> None:
-    remember_speed(parts, None)
+    remember_speed(parts, None, NOW)
     forward = parts.learner.forward
     parts.learner.forward = lambda *_: None
     try:
-        remember_speed(parts, 1.0)
+        remember_speed(parts, 1.0, NOW)
     finally:
         parts.learner.forward = forward
     assert load_calibration() is None
+
+
+def test_a_run_that_other_programs_disturbed_is_not_remembered(parts: Parts) -> None:
+    torch.set_num_threads(1)
+    now, cores = cpu_times(), psutil.cpu_count() or 1
+    disturbed = CpuTimes(now.moment - 100, now.busy_s - 100 * cores, now.own_s)
+    remember_speed(parts, 1.0, disturbed)
+    assert known_runs() == []
+    quiet = CpuTimes(now.moment - 100, now.busy_s - 100, now.own_s - 100)
+    remember_speed(parts, 1.0, quiet)
+    assert known_runs() == [1.0]
 
 
 def test_a_damaged_calibration_does_not_fail_a_run(parts: Parts) -> None:
     path: Path = calibration_path()
     path.parent.mkdir(parents=True)
     path.write_text("{")
-    remember_speed(parts, 1.0)
+    remember_speed(parts, 1.0, NOW)
     assert path.read_text() == "{"
 
 

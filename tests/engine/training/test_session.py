@@ -28,6 +28,7 @@ from engine.events import (
 )
 from engine.parameter import SpecError
 from engine.run_directory import Command, RunDirectory, RunDirectoryError
+from engine.training import calibrate
 from engine.training.loop import DivergedError
 from engine.training.progress import CheckpointError
 from engine.training.session import failure
@@ -87,7 +88,10 @@ def test_the_end_says_what_was_measured(whole: RunDirectory, tmp_path: Path) -> 
     assert shorter.measured.keys() == {"peak_bytes"}
 
 
-def test_a_run_teaches_the_calibration_and_the_next_is_foretold_as_it_was(tmp_path: Path) -> None:
+def test_a_run_teaches_the_calibration_and_the_next_is_foretold_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibrate, "_UNDISTURBED", 1.0)  # whatever else runs beside the tests
     first, second = new_run(tmp_path), new_run(tmp_path, "second")
     train(first)
     (finished,) = events(first, Finished)
