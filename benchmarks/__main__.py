@@ -1,6 +1,7 @@
 """`make bench`: every benchmark in a process of its own, or those that are named.
 
-python -m benchmarks [evaluate|startup|slider|live_chart|training_step|step_time …]
+python -m benchmarks [evaluate|startup|slider|live_chart|training_step|step_time|
+                      memory_formula|memory_process …]
 """
 
 from __future__ import annotations
@@ -8,7 +9,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
-ALL = ("evaluate", "startup", "slider", "live_chart", "training_step", "step_time")
+ALL = (
+    "evaluate", "startup", "slider", "live_chart", "training_step", "step_time", "memory_formula",
+    "memory_process",
+)  # fmt: skip
 
 
 def main() -> int:

@@ -47,12 +47,10 @@ def largest_batch(spec: ModelSpec, run: RunSpec, device: Device) -> int:
     if run.device != device.name:
         run = run.replace(device=device.name)
     fitting = _MAX_BATCH // device.chips
-    for line in phase_lines(spec, run):  # each phase is a straight line over the batch
-        left = room - sum(line.fixed)
-        if left < 0:
-            return 0
-        if line.slope > 0:
-            fitting = min(fitting, left // line.slope)
+    for line in phase_lines(spec, run):
+        largest = line.largest_batch(room)
+        if largest is not None:
+            fitting = min(fitting, largest)
     return fitting * device.chips
 
 

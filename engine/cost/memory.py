@@ -1,30 +1,37 @@
-"""Memory of one training step, as the largest of its phases (never a sum of maxima).
+"""Memory of a training run, as the largest of its phases (never a sum of maxima).
 
-Counted is what the step keeps alive: weights, gradients, optimizer state, tensors saved for the
+Phases are those of one step, then validation and samples, which with small batches can be the
+fullest. Counted is what they keep alive: weights, gradients, optimizer state, tensors saved for the
 backward pass, and the temporaries of each phase's largest operation. That is what CUDA reports
 as max_memory_allocated. The interpreter, libraries and fragmentation come on top.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
+from typing import NamedTuple
 
 from engine.cost.optimizer_memory import state_bytes, table_bytes, update_bytes
 from engine.cost.parameters import count
+from engine.cost.passes import SamplingPass, ValidationPass, sampling_pass, validation_pass
+from engine.cost.reading_tape import ReadingTape
 from engine.cost.step_tape import StepTape
-from engine.cost.tape import END_OF_FORWARD, UPDATE, Moment
+from engine.cost.tape import END_OF_FORWARD, SAMPLING, UPDATE, VALIDATION, Moment
 from engine.families.weight import Weight
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
 
 KINDS = ("weights", "gradients", "optimizer", "activations", "logits")
 _NOTHING = (0, 0, 0, 0, 0)
+_TWO_SIZES = itemgetter(0, 1)
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One phase of a step and the bytes alive at its fullest moment, by kind."""
+    """One phase of a run and the bytes alive at its fullest moment, by kind."""
 
     name: str
     bytes: int
@@ -33,7 +40,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class TrainingMemory:
-    """Memory of a training step in bytes.
+    """Memory of a training run in bytes.
 
     Attributes:
         weights_bytes: parameters (in pure bf16 with their fp32 master copy).
@@ -59,14 +66,24 @@ class TrainingMemory:
     phases: tuple[Phase, ...]
     at_peak: dict[str, int]
 
+    @property
+    def step_peak_bytes(self) -> int:
+        """The fullest moment of a step, without validation and samples."""
+        between = (VALIDATION, SAMPLING)
+        return max(phase.bytes for phase in self.phases if phase.name not in between)
 
-@dataclass(frozen=True)
-class PhaseLine:
-    """A phase as a straight line over the batch: fixed bytes plus bytes for each sequence."""
+
+class PhaseLine(NamedTuple):
+    """A phase as a straight line over its sequences: fixed bytes plus bytes for each of them.
+
+    They are the batch's; validation has at least ``least`` and at most ``most`` of them.
+    """
 
     name: str
     fixed: tuple[int, int, int, int, int]
     per_sequence: tuple[int, int, int, int, int]
+    least: int = 1
+    most: int | None = None
 
     @property
     def slope(self) -> int:
@@ -75,25 +92,65 @@ class PhaseLine:
 
     def at(self, batch_size: int) -> int:
         """Bytes with ``batch_size`` sequences."""
-        return sum(self.fixed) + batch_size * sum(self.per_sequence)
+        return sum(self.fixed) + self.sequences(batch_size) * sum(self.per_sequence)
+
+    def sequences(self, batch_size: int) -> int:
+        """How many sequences the phase works on when training does on ``batch_size``."""
+        if batch_size < self.least:
+            return self.least
+        return batch_size if self.most is None else min(batch_size, self.most)
+
+    def largest_batch(self, capacity: int) -> int | None:
+        """The largest batch with which the phase fits ``capacity`` bytes; 0: none; None: any."""
+        if self.at(1) > capacity:
+            return 0
+        if not self.slope:
+            return None
+        fitting = (capacity - sum(self.fixed)) // self.slope
+        return None if self.most is not None and fitting >= self.most else fitting
 
 
 def training_memory(spec: ModelSpec, run: RunSpec) -> TrainingMemory:
-    """Memory of one training step of a valid design and run."""
+    """Memory of a valid design and run."""
     return memory_of_batch(spec, run, run.batch_size)
 
 
 def memory_of_batch(spec: ModelSpec, run: RunSpec, batch_size: int) -> TrainingMemory:
     """The same with another batch size; what was worked out before is kept."""
-    return _memory(*_key(spec, run), batch_size)
+    return _memory(_case(spec, run), batch_size)
+
+
+class _Case(NamedTuple):
+    """What the lines depend on; not the batch, and nothing else of the run.
+
+    ``held``: gradients of earlier micro-batches stay. ``in_fp32``: a 16-bit run that names the CPU
+    computes attention's scores in fp32.
+    """
+
+    spec: ModelSpec
+    seq_len: int
+    precision: str
+    optimizer: str
+    held: bool
+    checkpointing: bool
+    in_fp32: bool
+    kernel: str
+    loss_chunk: int | None
+    validation: ValidationPass
+    sampling: SamplingPass
+
+
+def _case(spec: ModelSpec, run: RunSpec) -> _Case:
+    return _Case(
+        spec, run.sequence_length(spec), run.precision, run.optimizer, run.accumulation_steps > 1,
+        run.gradient_checkpointing, attention_in_fp32(spec, run), run.attention, run.loss_chunk,
+        validation_pass(spec, run), sampling_pass(spec, run),
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=1024)
-def _memory(
-    spec: ModelSpec, seq_len: int, precision: str, optimizer: str, held: bool, again: bool,
-    in_fp32: bool, kernel: str, loss_chunk: int | None, batch_size: int,
-) -> TrainingMemory:  # fmt: skip
-    lines = _lines(spec, seq_len, precision, optimizer, held, again, in_fp32, kernel, loss_chunk)
+def _memory(case: _Case, batch_size: int) -> TrainingMemory:
+    lines, spec, precision = _lines(case), case.spec, case.precision
     phases = _phases(lines, batch_size)
     peak = max(phases, key=lambda phase: phase.bytes)
     forward = next(phase for phase in phases if phase.name == END_OF_FORWARD)
@@ -112,38 +169,27 @@ def _memory(
 
 def _phases(lines: tuple[PhaseLine, ...], batch_size: int) -> tuple[Phase, ...]:
     """Each phase at its fullest moment, in the order of the step."""
-    fullest: dict[str, PhaseLine] = {}
+    fullest: dict[str, tuple[int, PhaseLine]] = {}
     for line in lines:
+        size = line.at(batch_size)
         rival = fullest.get(line.name)
-        if rival is None or line.at(batch_size) > rival.at(batch_size):
-            fullest[line.name] = line
-    return tuple(_phase(line, batch_size) for line in fullest.values())
+        if rival is None or size > rival[0]:
+            fullest[line.name] = size, line
+    return tuple(_phase(line, size, batch_size) for size, line in fullest.values())
 
 
-def _phase(line: PhaseLine, batch_size: int) -> Phase:
+def _phase(line: PhaseLine, size: int, batch_size: int) -> Phase:
+    sequences = line.sequences(batch_size)
     sizes = [
-        fixed + batch_size * each
+        fixed + sequences * each
         for fixed, each in zip(line.fixed, line.per_sequence)  # noqa: B905 - both have five
     ]
-    return Phase(line.name, sum(sizes), dict(zip(KINDS, sizes)))  # noqa: B905
+    return Phase(line.name, size, dict(zip(KINDS, sizes)))  # noqa: B905
 
 
 def phase_lines(spec: ModelSpec, run: RunSpec) -> tuple[PhaseLine, ...]:
     """Every phase as lines over the batch: the highest of a phase's lines is its memory."""
-    return _lines(*_key(spec, run))
-
-
-def _key(
-    spec: ModelSpec, run: RunSpec
-) -> tuple[ModelSpec, int, str, str, bool, bool, bool, str, int | None]:
-    """What the lines depend on; not the batch, and nothing else of the run.
-
-    A 16-bit run that names the CPU computes attention's scores in fp32.
-    """
-    held, in_fp32 = run.accumulation_steps > 1, attention_in_fp32(spec, run)
-    seq_len = run.sequence_length(spec)
-    again, kernel, chunk = run.gradient_checkpointing, run.attention, run.loss_chunk
-    return spec, seq_len, run.precision, run.optimizer, held, again, in_fp32, kernel, chunk
+    return _lines(_case(spec, run))
 
 
 def attention_in_fp32(spec: ModelSpec, run: RunSpec) -> bool:
@@ -156,43 +202,86 @@ def attention_in_fp32(spec: ModelSpec, run: RunSpec) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _lines(
-    spec: ModelSpec, seq_len: int, precision: str, optimizer: str, held: bool, again: bool,
-    in_fp32: bool, kernel: str, loss_chunk: int | None,
-) -> tuple[PhaseLine, ...]:  # fmt: skip
+def _lines(case: _Case) -> tuple[PhaseLine, ...]:
+    spec, precision, optimizer = case.spec, case.precision, case.optimizer
     counted = count(spec)
     pure = precision == "bf16"  # 16-bit weights and gradients, and an fp32 copy of the weights
     weights = counted.total * (6 if pure else 4)
     state = state_bytes(optimizer, counted.weights) + table_bytes(optimizer, counted.weights)
-    tape = StepTape(spec, seq_len, precision, again, held, in_fp32, kernel, loss_chunk)
+    step = StepTape(
+        spec, case.seq_len, precision, case.checkpointing, case.held, case.in_fp32, case.kernel,
+        case.loss_chunk,
+    )  # fmt: skip
     lines = [
         PhaseLine(
             moment.phase,
             (weights, moment.gradients, state, moment.fixed, moment.chunk),
             (0, 0, 0, moment.activations, moment.logits),
         )
-        for moment in _fullest(tape.record())
+        for moment in _fullest(step.record())
     ]
     gradients = _fullest_gradients(counted.weights) if pure else 4 * counted.total
     lines.append(PhaseLine(UPDATE, (weights, gradients, state, 0, 0), _NOTHING))
     updating = state + update_bytes(optimizer, counted.weights)
     lines.append(PhaseLine(UPDATE, (weights, 4 * counted.total, updating, 0, 0), _NOTHING))
-    return tuple(lines)
+    return (*lines, *_between_updates(case, weights, state))
+
+
+def _between_updates(case: _Case, weights: int, state: int) -> list[PhaseLine]:
+    """Validation and samples, with so many bytes of weights and optimizer state."""
+
+    def tape(tokens: int) -> ReadingTape:
+        return ReadingTape(
+            case.spec, tokens, case.precision, dropped=False, in_fp32=case.in_fp32,
+            kernel=case.kernel,
+        )  # fmt: skip
+
+    least, most = case.validation
+    validation = tape(case.seq_len).validation(several=most > least, loss_chunk=case.loss_chunk)
+    lines = [
+        PhaseLine(
+            moment.phase,
+            (weights, 0, state, moment.fixed, moment.chunk),
+            (0, 0, 0, moment.activations, moment.logits),
+            least,
+            most,
+        )
+        for moment in _fullest(validation)
+    ]
+    fullest = max(_sampling(tape, case.sampling), key=lambda moment: sum(moment[1:]))
+    kept = fullest.fixed + fullest.activations
+    lines.append(PhaseLine(fullest.phase, (weights, 0, state, kept, fullest.logits), _NOTHING))
+    return lines
+
+
+def _sampling(tape: Callable[[int], ReadingTape], sizes: SamplingPass) -> list[Moment]:
+    """Everything while one sample is written; its batch is one sequence."""
+    moments = tape(1).writing(sizes)
+    if sizes.prompt:
+        moments += tape(sizes.prompt).reading(sizes, afresh=False)
+    if sizes.afresh:
+        moments += tape(sizes.afresh).reading(sizes, afresh=True)
+    return moments
 
 
 def _fullest(moments: list[Moment]) -> list[Moment]:
     """The moments that can be the fullest of their phase with some batch size."""
-    phases: dict[str, list[Moment]] = {}
+    phases: dict[str, list[tuple[int, int, Moment]]] = {}
     for moment in moments:
-        phases.setdefault(moment.phase, []).append(moment)
+        name, fixed, activations, gradients, logits, chunk = moment
+        # Steepest first; a flatter line matters only where it starts higher.
+        rival = (-activations - logits, -fixed - gradients - chunk, moment)
+        if name in phases:
+            phases[name].append(rival)
+        else:
+            phases[name] = [rival]
     kept = []
     for rivals in phases.values():
-        # Steepest first; a flatter line matters only where it starts higher.
-        rivals.sort(key=lambda m: (m.activations + m.logits, m.whole), reverse=True)
-        highest = -1
-        for moment in rivals:
-            if moment.whole > highest:
-                highest = moment.whole
+        rivals.sort(key=_TWO_SIZES)
+        lowest = 1
+        for _, start, moment in rivals:
+            if start < lowest:
+                lowest = start
                 kept.append(moment)
     return kept
 

@@ -28,7 +28,7 @@ def sharded_bytes(spec: ModelSpec, run: RunSpec, chips: int, chip_batch: int) ->
     for line in phase_lines(spec, run):
         weights, gradients, optimizer, *activations = line.fixed
         fixed = _share(weights, chips) + _share(gradients, chips) + _share(optimizer, chips)
-        growing = chip_batch * line.slope
+        growing = line.sequences(chip_batch) * line.slope
         peak = max(peak, fixed + gathered + whole_gradients + sum(activations) + growing)
     return peak
 

@@ -162,7 +162,8 @@ class StepTape(Tape):
         self._one_chunk(chunk)
         self._give(self.input, copies)
         self._release_copies(spec.num_layers, 0)
-        self._phase = BACKWARD_OF_HEAD
+        self._phase = BACKWARD_OF_LOSS  # and of the head: they are one operation
+        self._take()
         if self.pure:
             self._take(gradients=self.e * parameters)
             self._alive[2] -= exact
@@ -325,11 +326,8 @@ class StepTape(Tape):
             self._take(gradients=self.e * spec.max_seq_len * spec.hidden_dim)
             self._accumulated(spec.max_seq_len * spec.hidden_dim)
             self._give(fixed=self.tokens * width)
-        table = self.e * spec.vocab_size * spec.hidden_dim
-        self._take(gradients=table)
+        self._take(gradients=self.e * spec.vocab_size * spec.hidden_dim)
         self._give(self.residual)
-        if spec.tied_embeddings:
-            self._take(gradients=table)
 
     # --- steps of which the above consist --------------------------------------------------------
 
@@ -380,6 +378,5 @@ class StepTape(Tape):
             self._alive[2] -= self.e * parameters
 
     def _add(self, size: int) -> None:
-        """Two gradients of ``size`` become their sum."""
-        self._take(size)
-        self._give(2 * size)
+        """One gradient of ``size`` is added to another, in place."""
+        self._give(size)

@@ -7,6 +7,7 @@ bytes, and bytes for each sequence.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from engine.families.decoder import weights
@@ -23,6 +24,7 @@ BACKWARD_BETWEEN = "backward of the blocks between"  # never fuller than both it
 BACKWARD_OF_FIRST = "backward of the first block"
 BACKWARD_OF_EMBEDDING = "backward of the embedding"
 UPDATE = "update of the weights"
+VALIDATION, SAMPLING = "validation", "sampling"
 _MLP = ("gate", "up", "down")
 
 
@@ -89,9 +91,22 @@ class Tape:
         self.in_fp32 = in_fp32 and self.fused and self.a != FULL
         self.linears = _linears(spec)
         self.norm_parameters = spec.hidden_dim * (1 if self.rms else 2)
-        self.moments: list[Moment] = []
-        self._phase = ""
+        self.moments: list[Moment] = []  # that can be the fullest of their phase
         self._alive = [0, 0, 0, 0, 0]  # fixed, activations, gradients, logits, chunk
+        self._phase = ""
+
+    @property
+    def _phase(self) -> str:
+        return self._name
+
+    @_phase.setter
+    def _phase(self, name: str) -> None:
+        self._name = name
+        self._steady = self._growing = -1  # of the moment in it that was noted last
+
+    def alive(self) -> Moment:
+        """What is alive now."""
+        return Moment(self._phase, *self._alive)
 
     # --- what is saved for the backward pass -----------------------------------------------------
 
@@ -306,8 +321,10 @@ class Tape:
         if self.dropped:
             self._take(2 * scores)
             self._give(0 if keep else 2 * scores)
-        narrowed = scores * self.a // FULL + self.heads if casts else 0  # both results
-        self._take(moved_keys + wide + narrowed)
+        narrowed = scores * self.a // FULL if casts else 0  # a result that nobody uses
+        self._take(narrowed + moved_keys + wide)
+        self._give(0 if keep else moved_keys)
+        self._take(self.heads if casts else 0)
         saved = 3 * wide + self._long_matrices() * scores if keep else 0
         self._alive = before
         self._take(saved + self.heads + (self.heads if apart else 0))
@@ -335,7 +352,12 @@ class Tape:
         alive[0] += fixed
         alive[1] += each
         alive[2] += gradients
-        self.moments.append(Moment(self._phase, alive[0], alive[1], alive[2], alive[3], alive[4]))
+        steady, growing = alive[0] + alive[2] + alive[4], alive[1] + alive[3]
+        if steady > self._steady or growing > self._growing:
+            self._steady, self._growing = steady, growing
+            self.moments.append(
+                Moment(self._name, alive[0], alive[1], alive[2], alive[3], alive[4])
+            )
 
     def _give(self, each: int = 0, fixed: int = 0) -> None:
         self._alive[0] -= fixed
@@ -352,6 +374,7 @@ class Tape:
             self._take()
 
 
+@lru_cache(maxsize=256)
 def _linears(spec: ModelSpec) -> dict[str, Matrices]:
     """The matrices of one block by their short names: q, k, v, o, gate, up, down."""
     sizes: dict[str, list[int]] = {}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from engine.backends.torch_backend import TorchBackend, open_backend, torch_can_use
 from engine.cost.calibration import Calibration, CalibrationError, load_calibration
-from engine.cost.memory import training_memory
+from engine.cost.memory import TrainingMemory, training_memory
 from engine.cost.time import measured_step
 from engine.data.corpora import Corpus, load_corpus
 from engine.data.dataset import (
@@ -113,7 +113,7 @@ def prepare(directory: RunDirectory, recorder: Recorder, control: Control) -> Pr
     learner = Learner(model, run, backend.autocast)
     announcer.say("counting n-grams for the floors")
     started = _started(spec, run, backend, dataset, model, floors_of(dataset, source, run))
-    _warn_of_memory(started, recorder, backend)
+    _warn_of_memory(_counted(spec, run, backend).peak_bytes, recorder, backend)
     sampler = Sampler(model, tokenizer, run, backend, corpus.prompts)
     parts = Parts(directory, spec, run, backend, model, learner, source, sampler, versions())
     predicted_s = started.predicted.get("step_s")
@@ -209,15 +209,22 @@ def _started(
 def predictions(spec: ModelSpec, run: RunSpec, backend: TorchBackend) -> dict[str, float]:
     """Estimates made before the run: ``peak_bytes``, and ``step_s`` where speed was measured.
 
-    ``step_s_low`` and ``step_s_high`` are the ends of its range.
+    ``peak_bytes`` is of what engine.training.memory_meter measures: on the CPU of steps alone.
+    ``step_s_low`` and ``step_s_high`` are the ends of the step's range.
     """
-    here = run.replace(device="cpu" if backend.attention_in_fp32 else "auto")
-    found = {"peak_bytes": float(training_memory(spec, here).peak_bytes)}
+    memory = _counted(spec, run, backend)
+    on_cpu = backend.device.type == "cpu"
+    found = {"peak_bytes": float(memory.step_peak_bytes if on_cpu else memory.peak_bytes)}
     calibration = stored_calibration(str(backend.device))
     step = measured_step(spec, run, calibration) if calibration is not None else None
     if step is not None:
         found |= {"step_s": step.seconds, "step_s_low": step.low, "step_s_high": step.high}
     return found
+
+
+def _counted(spec: ModelSpec, run: RunSpec, backend: TorchBackend) -> TrainingMemory:
+    here = run.replace(device="cpu" if backend.attention_in_fp32 else "auto")
+    return training_memory(spec, here)
 
 
 def stored_calibration(device: str) -> Calibration | None:
@@ -231,10 +238,9 @@ def stored_calibration(device: str) -> Calibration | None:
         return None
 
 
-def _warn_of_memory(started: Started, recorder: Recorder, backend: TorchBackend) -> None:
+def _warn_of_memory(needed: int, recorder: Recorder, backend: TorchBackend) -> None:
     """Say before the first step that it will hardly fit: a full memory can kill without a word."""
     free = backend.free_memory_bytes()
-    needed = int(started.predicted["peak_bytes"])
     if free is not None and needed > free:
         recorder(
             Warned(

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 
 from engine.backends.torch_backend import TorchBackend
+from engine.cost.passes import MAX_PROMPT_CHARACTERS
 from engine.data.tokenizers import Tokenizer
 from engine.events import Sample
 from engine.models.decoder import Decoder
 from engine.models.generation import stream
 from engine.run_spec import RunSpec
 
-MAX_PROMPT_CHARACTERS = 4_096
 # Prompts that nobody asked for by name: so many in the first and last sample of a run.
 _OWN_PROMPTS = 3
 

@@ -1,4 +1,4 @@
-"""The memory of a real training step, without doing its arithmetic.
+"""The memory of a real training run, without doing its arithmetic.
 
 Model, update and autograd are the real ones; tensors are fake: they have shapes and storages but
 no data, on the CPU device. Every live storage counts once, from the moment an operation makes it.
@@ -8,22 +8,25 @@ It takes a few seconds, and next to no memory, for a model of any size.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
 
-from engine.backends.torch_backend import keep_compiled_code
+from engine.backends.torch_backend import TorchBackend, keep_compiled_code
 from engine.cost.memory import attention_in_fp32
-from engine.cost.tape import UPDATE
-from engine.models.decoder import Decoder
+from engine.cost.passes import sampling_pass, validation_pass
+from engine.cost.tape import EMBEDDING, SAMPLING, UPDATE, VALIDATION
+from engine.models.cache import KVCache
+from engine.models.decoder import Decoder, Output, evaluating
+from engine.models.sampling import Sampling, next_token_probabilities
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
 from engine.training.memory_meter import LiveStorages
 from engine.training.phase_marks import phases_told
 from engine.training.update import Batch, Learner, set_up
+from engine.training.validation import batch_losses
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,12 @@ class Trace:
         return max(self.phases.values())
 
     @property
+    def step_peak_bytes(self) -> int:
+        """The fullest moment of a step, without validation and samples."""
+        between = (VALIDATION, SAMPLING)
+        return max(size for phase, size in self.phases.items() if phase not in between)
+
+    @property
     def peak_phase(self) -> str:
         """When that is."""
         return max(self.phases, key=lambda phase: self.phases[phase])
@@ -47,17 +56,90 @@ def traced_step(spec: ModelSpec, run: RunSpec) -> Trace:
     """The second update, which has the optimizer's state already."""
     with fake_tensors():
         model, learner = _learner(spec, run)
-        _update(learner, spec, run, lambda _: None)
+        update_told(learner, _batches(spec, run), run, lambda _: None)
         live = LiveStorages()
         live.add(standing(learner))
         live.peaks.clear()
+        live.phase = EMBEDDING  # before which its batch is made
 
         def tell(phase: str) -> None:
             live.phase = phase
 
         with live, phases_told(model, tell):
-            _update(learner, spec, run, tell)
+            update_told(learner, _batches(spec, run), run, tell)
         return Trace(live.peaks)
+
+
+def traced_validation(spec: ModelSpec, run: RunSpec) -> int:
+    """Most bytes alive while two batches of a validation are measured (one, if that is all)."""
+    with fake_tensors():
+        model, learner = _learner(spec, run)
+        rows = _validation_rows(spec, run)
+        batches = (_batch(count, run.sequence_length(spec)) for count in rows)
+        live = LiveStorages()
+        live.add(standing(learner))
+        with live:
+            batch_losses(model, batches, _backend(run), lambda: False)
+        return live.peak_bytes
+
+
+def _validation_rows(spec: ModelSpec, run: RunSpec) -> list[int]:
+    """Sequences in the first two batches, as ValidationBatches makes them of a long text."""
+    least, most = validation_pass(spec, run)
+    rows = min(most, max(least, run.batch_size))
+    rest = min(rows, most - rows)
+    return [rows, rest] if rest else [rows]
+
+
+def traced_sampling(spec: ModelSpec, run: RunSpec) -> int:
+    """Most bytes alive while a sample as long as a run's longest is written.
+
+    The model's passes are real: that over the prompt, the last over a single token, and where
+    the context overflows that over its newer half. Which token is drawn depends on data, which
+    fake tensors do not have: the way from scores to probabilities runs on real ones, by itself.
+    """
+    sizes = sampling_pass(spec, run)
+    with fake_tensors():
+        model, learner = _learner(spec, run)
+        cache = KVCache(spec, sizes.capacity)
+        live = LiveStorages()
+        live.add(standing(learner))
+        with live, torch.no_grad(), evaluating(model), _backend(run).autocast():
+            if sizes.prompt:
+                _read(model, cache, sizes.prompt)
+            cache.length = sizes.held - 1
+            scores_BTV = _read(model, cache, 1)
+            before = live.current_bytes
+            if sizes.afresh:
+                cache.clear()
+                _read(model, cache, sizes.afresh)
+        del scores_BTV
+    return max(int(live.peak_bytes), before + _choosing_bytes(spec.vocab_size, run))
+
+
+def _read(model: Decoder, cache: KVCache, tokens: int) -> torch.Tensor | None:
+    inputs_BT = torch.zeros((1, tokens), dtype=torch.int64)
+    output: Output = model(inputs_BT, cache=cache, last_only=True)
+    return output.logits_BTV
+
+
+def _choosing_bytes(vocab_size: int, run: RunSpec) -> int:
+    """Most bytes alive between scores and the probabilities of the next token."""
+    scores_V = torch.zeros(vocab_size, dtype=torch.float64)
+    with LiveStorages() as live:
+        probabilities_V = next_token_probabilities(
+            scores_V, Sampling(run.temperature, run.top_k), (), vocab_size
+        )
+        torch.multinomial(probabilities_V, 1)
+    return int(live.peak_bytes)
+
+
+def traced_run(spec: ModelSpec, run: RunSpec) -> Trace:
+    """Every phase of a run: those of a step, validation and samples."""
+    phases = dict(traced_step(spec, run).phases)
+    phases[VALIDATION] = traced_validation(spec, run)
+    phases[SAMPLING] = traced_sampling(spec, run)
+    return Trace(phases)
 
 
 def standing(learner: Learner) -> Iterable[torch.Tensor]:
@@ -77,18 +159,26 @@ def fake_tensors() -> AbstractContextManager[Any]:
     return FakeTensorMode()
 
 
-def autocast_of(run: RunSpec) -> Callable[[], AbstractContextManager[Any]]:
-    """What the forward pass runs in."""
-    if run.precision == "bf16-mixed":
-        return partial(torch.autocast, "cpu", dtype=torch.bfloat16)
-    return nullcontext
+def as_computed_here(run: RunSpec) -> RunSpec:
+    """The run as formula and trace shall count it on this computer.
+
+    They take it that a CPU computes the scores of a 16-bit model in fp32; one with a matrix unit
+    does not.
+    """
+    if run.device == "cpu" and run.precision != "fp32" and not _backend(run).attention_in_fp32:
+        return run.replace(device="auto")
+    return run
+
+
+def _backend(run: RunSpec) -> TorchBackend:
+    return TorchBackend(torch.device("cpu"), run.precision)
 
 
 def _learner(spec: ModelSpec, run: RunSpec) -> tuple[Decoder, Learner]:
     with _default_type(torch.bfloat16 if run.precision == "bf16" else torch.float32):
         model = Decoder(spec)
     set_up(model, run, in_fp32=attention_in_fp32(spec, run))
-    return model, Learner(model, run, autocast_of(run))
+    return model, Learner(model, run, _backend(run).autocast)
 
 
 @contextmanager
@@ -102,14 +192,19 @@ def _default_type(dtype: torch.dtype) -> Any:
         torch.set_default_dtype(before)
 
 
-def _update(learner: Learner, spec: ModelSpec, run: RunSpec, tell: Callable[[str], None]) -> None:
-    batches = (
-        _batch(run.batch_size, run.sequence_length(spec)) for _ in range(run.accumulation_steps)
-    )
+def update_told(
+    learner: Learner, batches: Iterable[Batch], run: RunSpec, tell: Callable[[str], None]
+) -> None:
+    """One update over ``batches``; ``tell`` is told when the way back is over."""
     learner.gradients(batches, run.accumulation_steps)
     tell(UPDATE)
     learner.clip()
     learner.apply(run.learning_rate)
+
+
+def _batches(spec: ModelSpec, run: RunSpec) -> Iterable[Batch]:
+    for _ in range(run.accumulation_steps):
+        yield _batch(run.batch_size, run.sequence_length(spec))
 
 
 def _batch(rows: int, tokens: int) -> Batch:

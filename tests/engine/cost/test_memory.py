@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 
 from engine.cost.memory import KINDS, memory_of_batch, phase_lines, training_memory
 from engine.cost.parameters import count
+from engine.cost.passes import validation_pass
+from engine.cost.tape import BACKWARD_BETWEEN
 from engine.presets import preset
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec, check
-from engine.training.traced_step import traced_step
+from engine.training.traced_step import traced_run
 from tests.engine.strategies import model_specs, run_specs
 
 MIB = 1 << 20
@@ -74,17 +76,25 @@ NAMED = {
 
 
 def error(spec: ModelSpec, run: RunSpec) -> float:
-    return training_memory(spec, run).peak_bytes / traced_step(spec, run).peak_bytes - 1
+    """By what part the formula is above the trace, of a step or the whole run: the worse."""
+    predicted, trace = training_memory(spec, run), traced_run(spec, run)
+    apart = {BACKWARD_BETWEEN}  # which the formula leaves out: its neighbours are fuller
+    assert {phase.name for phase in predicted.phases} == set(trace.phases) - apart
+    pairs = (
+        (predicted.peak_bytes, trace.peak_bytes),
+        (predicted.step_peak_bytes, trace.step_peak_bytes),
+    )
+    return max((formula / truth - 1 for formula, truth in pairs), key=abs)
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_the_traced_step_agrees_within_half_a_percent(name: str) -> None:
+def test_the_traced_run_agrees_within_a_thousandth(name: str) -> None:
     model, settings = NAMED[name]
     spec = ModelSpec(
         hidden_dim=128, num_layers=2, num_heads=4, num_kv_heads=4, mlp_dim=384, max_seq_len=128
     ).replace(**model)  # type: ignore[arg-type]
     run = RunSpec(batch_size=8).replace(**settings)  # type: ignore[arg-type]
-    assert abs(error(spec, run)) < 0.005
+    assert abs(error(spec, run)) < 0.001
 
 
 def drawn(seed: int) -> tuple[ModelSpec, RunSpec]:
@@ -122,10 +132,40 @@ def drawn(seed: int) -> tuple[ModelSpec, RunSpec]:
     return check(spec), run
 
 
-def test_random_designs_agree_with_the_traced_step() -> None:
+def test_random_designs_agree_with_the_traced_run() -> None:
     errors = {seed: abs(error(*drawn(seed))) for seed in range(8)}
-    assert max(errors.values()) < 0.02, errors
+    assert max(errors.values()) < 0.005, errors
     assert sorted(errors.values())[len(errors) // 2] < 1e-4, errors
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_every_phase_agrees_not_only_the_fullest(seed: int) -> None:
+    spec, run = drawn(seed)
+    trace = traced_run(spec, run)
+    for phase in training_memory(spec, run).phases:
+        assert phase.bytes == pytest.approx(trace.phases[phase.name], rel=0.01), phase.name
+
+
+def test_with_a_tiny_batch_validation_is_the_fullest() -> None:
+    small = NANO.replace(hidden_dim=64, num_layers=2, num_heads=2, num_kv_heads=2, mlp_dim=128)
+    memory = training_memory(small, RunSpec(batch_size=1, seq_len=16))
+    assert memory.peak_phase == "validation"
+    assert memory.step_peak_bytes < memory.peak_bytes
+
+
+def test_validation_grows_with_the_batch_only_beyond_what_it_takes_anyway() -> None:
+    lines = [line for line in phase_lines(NANO, RunSpec()) if line.name == "validation"]
+    least, most = validation_pass(NANO, RunSpec())
+    assert 1 < least < most
+    for line in lines:
+        assert line.at(1) == line.at(least) < line.at(least + 1)
+        assert line.at(most) == line.at(most + 1)
+
+
+def test_a_long_prompt_makes_sampling_the_fullest_for_a_wide_window() -> None:
+    spec = NANO.replace(max_seq_len=4_096)
+    run = RunSpec(batch_size=1, seq_len=1, validation_tokens=1, prompts=("x" * 4_000,))
+    assert training_memory(spec, run).peak_phase == "sampling"
 
 
 @given(st.data())
