@@ -18,8 +18,8 @@ from typing import NoReturn
 from engine import __version__
 
 COMMANDS = (
-    "params", "cost", "devices", "preflight", "calibrate", "presets", "parameters", "train",
-    "resume", "generate", "export",
+    "params", "cost", "measure", "devices", "preflight", "calibrate", "presets", "parameters",
+    "train", "resume", "generate", "export",
 )  # fmt: skip
 BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 

@@ -292,21 +292,24 @@ class Tape:
         if not self.fused:
             self._long_attention(keep, cached)
             return
-        if self.in_fp32:
-            self._take(3 * self._scored())
+        raised = 3 * self._scored() if self.in_fp32 else 0
+        self._take(raised)
         self._take(self._scored() + self._row_sums())
+        if not keep:
+            self._give(raised + self._row_sums())
         if self.in_fp32:
             self._take(self.heads)
-        if not keep:
-            self._give(self._row_sums() + (4 * self._scored() if self.in_fp32 else 0))
+            self._give(0 if keep else self._scored())
 
     def _long_attention(self, keep: bool, cached: bool) -> None:
         """The same with matrices of scores, as torch writes it out."""
         before, s = list(self._alive), self.tokens
         wide, scores = self._in_full(), self._scores()
-        apart = s > 1 and self.spec.num_heads > 1  # a head's numbers are not side by side:
-        moved = wide if apart else 0  # products of matrices take copies that are
-        moved_keys = 0 if self.grouped or cached else moved
+        # A head's numbers are not side by side: products of matrices take copies that are. (Not
+        # for a single sequence, which a cache belongs to; training one needs a little less.)
+        apart = s > 1 and self.spec.num_heads > 1
+        moved = wide if apart and not cached else 0
+        moved_keys = 0 if self.grouped else moved
         if s > 1 and self.spec.position != "alibi":  # the causal mask, to add
             self._take(fixed=6 * s * s)
             self._give(fixed=2 * s * s)

@@ -100,15 +100,21 @@ def measured_step(spec: ModelSpec, run: RunSpec) -> MeasuredStep:
 
 
 def main() -> int:
-    """Answer one question."""
+    """Answer one question; 2 and one line of reason where it cannot be run here."""
+    try:
+        print(json.dumps(asdict(_answer())))
+    except SpecError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _answer() -> MeasuredStep:
     question = json.load(sys.stdin)
     spec, run = spec_from_dict(question["model"]), run_from_dict(question["run"])
     backend = open_backend(run.device, run.precision, threads=run.threads, seed=run.seed)
-    found = _on_cuda(spec, run, backend) if backend.device.type == "cuda" else _on_cpu(
-        spec, run, backend
-    )  # fmt: skip
-    print(json.dumps(asdict(found)))
-    return 0
+    measure = _on_cuda if backend.device.type == "cuda" else _on_cpu
+    return measure(spec, run, backend)
 
 
 def _on_cpu(spec: ModelSpec, run: RunSpec, backend: TorchBackend) -> MeasuredStep:

@@ -10,6 +10,7 @@ from engine.parameter import SpecError
 from engine.run_spec import (
     RUN_GROUPS,
     RunSpec,
+    attention_problem,
     check_run,
     run_from_dict,
     run_parameters,
@@ -74,3 +75,19 @@ def test_from_plain_values() -> None:
 def test_runs_survive_json(data: st.DataObject) -> None:
     run = data.draw(run_specs(data.draw(model_specs()))).replace(prompts=("ROMEO:", ""))
     assert run_from_dict(json.loads(json.dumps(run_to_dict(run)))) == run
+
+
+def test_fused_attention_is_refused_by_name_where_torch_has_none() -> None:
+    dropping = NANO.replace(dropout=0.1)
+    fused = RUN.replace(attention="fused")
+    assert attention_problem(fused, NANO, "cpu") is None
+    assert attention_problem(fused, dropping, "cuda:0") is None
+    assert attention_problem(RUN, dropping, "cpu") is None
+    for spec, device in ((dropping, "cpu"), (NANO, "mps")):
+        problem = attention_problem(fused, spec, device)
+        assert problem is not None
+        assert problem.field == "attention"
+        with pytest.raises(SpecError, match="no fused attention"):
+            check_run(fused.replace(device=device), spec)
+        assert problem.fix == {"attention": "auto"}
+    assert run_problems(fused.replace(device="auto"), dropping) == ()  # it may become a GPU

@@ -8,6 +8,7 @@ import math
 import pytest
 import torch
 
+from engine.models.cache import KVCache
 from engine.models.decoder import Decoder, build
 from engine.spec import ModelSpec
 from tests.engine.models.designs import ACTIVATIONS, HEADS, NORMS, PLACEMENTS, POSITIONS, tiny
@@ -292,3 +293,46 @@ def test_attention_in_fp32_changes_nothing_in_an_fp32_model() -> None:
     before = model(some_tokens(tiny())).logits_BTV
     model.attention_in_fp32 = True
     assert torch.equal(model(some_tokens(tiny())).logits_BTV, before)
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+@pytest.mark.parametrize("precision", ["fp32", "mixed", "pure"])
+def test_every_kernel_of_attention_says_the_same(position: str, precision: str) -> None:
+    spec = tiny(position=position, num_kv_heads=2)
+    found = {}
+    for kernel in ("auto", "fused", "materialised"):
+        model = build(spec, dtype=torch.bfloat16 if precision == "pure" else torch.float32)
+        model.attention_kernel = kernel
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "mixed"):
+            found[kernel] = model(some_tokens(spec)).logits_BTV
+            model(some_tokens(spec), some_tokens(spec)).loss.backward()
+        assert all(p.grad is not None for p in model.parameters())
+    assert torch.equal(found["auto"], found["fused"])
+    close = {} if precision == "fp32" else {"rtol": 0.05, "atol": 0.05}
+    torch.testing.assert_close(found["materialised"], found["fused"], **close)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_attention_that_is_written_out_drops_and_computes_again(checkpointing: bool) -> None:
+    spec = tiny(dropout=0.5)
+    losses = []
+    for kernel in ("auto", "materialised"):  # with dropout the CPU has no other way
+        torch.manual_seed(3)
+        model = build(spec)
+        model.attention_kernel, model.gradient_checkpointing = kernel, checkpointing
+        loss = model(some_tokens(spec), some_tokens(spec)).loss
+        loss.backward()
+        losses.append((loss, model.model.embed_tokens.weight.grad))
+    assert torch.equal(losses[0][0], losses[1][0])
+    assert torch.equal(losses[0][1], losses[1][1])
+
+
+def test_a_cache_goes_with_attention_that_is_written_out() -> None:
+    spec = tiny(num_kv_heads=2)
+    model = build(spec)
+    model.attention_kernel = "materialised"
+    tokens_BT, cache = some_tokens(spec), KVCache(spec)
+    whole = model(tokens_BT).logits_BTV
+    model(tokens_BT[:, :-1], cache=cache)
+    last = model(tokens_BT[:, -1:], cache=cache).logits_BTV
+    torch.testing.assert_close(last, whole[:, -1:])

@@ -328,6 +328,15 @@ def test_a_card_is_refused_honestly(tmp_path: Path) -> None:
     assert failed.message.startswith("device: cannot train on n150:0: ")
 
 
+def test_fused_attention_is_refused_where_auto_turns_out_to_have_none(tmp_path: Path) -> None:
+    directory = new_run(tmp_path, attention="fused", device="auto")
+    record = directory.record()
+    directory.write_record(replace(record, model=record.model.replace(dropout=0.1)))
+    failed = train(directory)
+    assert isinstance(failed, Failed)
+    assert "no fused attention with dropout" in failed.message
+
+
 def test_bf16_keeps_fp32_masters_so_that_norms_learn(tmp_path: Path) -> None:
     """At this rate an update is a tenth of what bf16 can tell apart next to 1."""
     directory = new_run(tmp_path, precision="bf16", learning_rate=4e-4, schedule="constant")
