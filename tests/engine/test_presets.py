@@ -13,7 +13,8 @@ from engine.spec import problems
 REQUIRED = {
     "nano-trickster": 5_180_672, "tinyllama-1.1b": 1_100_048_384, "llama-3-8b": 8_030_261_248,
     "gpt2": 124_439_808, "minidecoder": 6_297_088, "troelsllm": 162_419_712,
-    "nanollama3-char": 9_810_816, "scaling-125m": 125_226_240, "scaling-350m": 355_871_744,
+    "nanollama3-char": 9_810_816, "nanogpt-char": 10_819_584,
+    "scaling-125m": 125_226_240, "scaling-350m": 355_871_744,
     "scaling-1.3b": 1_315_723_264, "scaling-6.7b": 6_658_404_352, "scaling-13b": 12_853_386_240,
     "scaling-70b": 64_861_528_064, "good-design": 5_180_672,
 }  # fmt: skip
