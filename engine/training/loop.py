@@ -37,6 +37,7 @@ from engine.spec import ModelSpec
 from engine.training.checkpoint import prune, write_checkpoint
 from engine.training.compilation import compile_learner
 from engine.training.control import Control
+from engine.training.failures import DivergedError
 from engine.training.memory_meter import MemoryMeter
 from engine.training.progress import CheckpointError, Progress
 from engine.training.read_out import Reading, ReadOut
@@ -52,15 +53,6 @@ _REQUESTED_SAMPLE_S = 60.0
 # The usual time of a step is told by the last so many, if there are at least so many; the first
 # of a segment are left out, since memory is measured and caches are filled in them.
 _RECENT_STEPS, _UNUSUAL_STEPS, _LEAST_STEPS = 200, 2, 3
-
-
-class DivergedError(Exception):
-    """The loss or the gradient is no finite number any more."""
-
-    def __init__(self, step: int, loss: float, grad_norm: float) -> None:
-        what = f"the loss became {loss}" if not math.isfinite(loss) else "the gradient overflowed"
-        super().__init__(f"{what} at step {step:,}")
-        self.step, self.loss, self.grad_norm = step, loss, grad_norm
 
 
 @dataclass(frozen=True)

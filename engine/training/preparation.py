@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from engine.backends.torch_backend import TorchBackend, open_backend, torch_can_use
 from engine.cost.calibration import Calibration, CalibrationError, load_calibration
 from engine.cost.memory import TrainingMemory, training_memory
 from engine.cost.time import measured_step
-from engine.data.corpora import Corpus, load_corpus
-from engine.data.dataset import (
-    BatchSource,
-    TokenDataset,
-    encode_dataset,
-    train_tokenizer_for_split,
-)
-from engine.data.ngrams import floors
-from engine.data.tokenizers import Tokenizer, load_tokenizer
+from engine.data.dataset import TokenDataset
 from engine.devices.host import cpu_device, resolve_device
 from engine.devices.preflight import CardNotReadyError, preflight
-from engine.events import Preparing, Started, Warned
+from engine.events import Started, Warned
 from engine.models.decoder import Decoder, build
-from engine.parameter import SpecError
-from engine.run_directory import RunDirectory, RunRecord
+from engine.run_directory import RunDirectory
 from engine.run_spec import RunSpec, attention_problem, check_run
 from engine.spec import ModelSpec, check
 from engine.training.compilation import compile_from
@@ -32,14 +21,13 @@ from engine.training.control import Control
 from engine.training.loop import Parts
 from engine.training.recorder import Recorder
 from engine.training.sampling import Sampler
+from engine.training.text_preparation import Announcer, CancelledError, floors_of, prepare_text
 from engine.training.update import Learner, set_up
 from engine.training.versions import versions
 
-_REPORT_EVERY_S = 0.1
-
-
-class CancelledError(Exception):
-    """A person stopped the run before its first step."""
+__all__ = [
+    "CancelledError", "Prepared", "choose_backend", "predictions", "prepare", "stored_calibration",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,34 +37,6 @@ class Prepared:
     parts: Parts
     started: Started
     compile_from: int | None
-
-
-class Announcer:
-    """Emits Preparing events, a few a second at most, and notices a stop."""
-
-    def __init__(self, record: Recorder, control: Control) -> None:
-        self._record, self._control = record, control
-        self._last = 0.0
-
-    def say(self, message: str) -> None:
-        """A new stage begins."""
-        if self._control.stopping():
-            raise CancelledError
-        self._last = time.monotonic()
-        self._record(Preparing(message))
-
-    def progress(self, message: str) -> Callable[[int, int | None], None]:
-        """A callback for a stage that counts what it has done."""
-
-        def report(done: int, total: int | None) -> None:
-            if self._control.stopping():
-                raise CancelledError
-            now = time.monotonic()
-            if now - self._last >= _REPORT_EVERY_S:
-                self._last = now
-                self._record(Preparing(message, min(1.0, done / total) if total else None))
-
-        return report
 
 
 def prepare(directory: RunDirectory, recorder: Recorder, control: Control) -> Prepared:
@@ -92,21 +52,8 @@ def prepare(directory: RunDirectory, recorder: Recorder, control: Control) -> Pr
     unfused = attention_problem(run, spec, str(backend.device))
     if unfused is not None:  # "auto" may have become a device that has no such kernel
         raise unfused
-    corpus = _corpus(directory, record, backend, announcer)
-    tokenizer = _tokenizer(directory, spec, run, corpus, announcer)
-    if tokenizer.vocab_size < spec.vocab_size:
-        unused = spec.vocab_size - tokenizer.vocab_size
-        recorder(
-            Warned(
-                f"the tokenizer has {tokenizer.vocab_size:,} tokens: {unused:,} of the model's "
-                f"{spec.vocab_size:,} rows are never used, and samples leave them out"
-            )
-        )
-    dataset = encode_dataset(
-        tokenizer, corpus.text, run.train_fraction, announcer.progress("cutting the text to tokens")
-    )
-    seq_len = run.sequence_length(spec)
-    source = BatchSource(dataset, run.batch_size, seq_len, run.seed, run.accumulation_steps)
+    text = prepare_text(directory, record, str(backend.device), versions(), recorder, announcer)
+    dataset, source = text.dataset, text.source
     announcer.say("building the model")
     model = build(spec, device=backend.device, dtype=backend.weight_dtype, seed=run.seed)
     set_up(model, run, in_fp32=backend.attention_in_fp32)
@@ -114,7 +61,7 @@ def prepare(directory: RunDirectory, recorder: Recorder, control: Control) -> Pr
     announcer.say("counting n-grams for the floors")
     started = _started(spec, run, backend, dataset, model, floors_of(dataset, source, run))
     _warn_of_memory(_counted(spec, run, backend).peak_bytes, recorder, backend)
-    sampler = Sampler(model, tokenizer, run, backend, corpus.prompts)
+    sampler = Sampler(model, text.tokenizer, run, backend, text.prompts)
     parts = Parts(directory, spec, run, backend, model, learner, source, sampler, versions())
     predicted_s = started.predicted.get("step_s")
     return Prepared(parts, started, compile_from(run, backend.device.type, predicted_s))
@@ -140,46 +87,6 @@ def choose_backend(run: RunSpec, recorder: Recorder | None = None) -> TorchBacke
             )
         name = cpu_device().name
     return open_backend(name, run.precision, threads=run.threads, seed=run.seed)
-
-
-def _corpus(
-    directory: RunDirectory, record: RunRecord, backend: TorchBackend, announcer: Announcer
-) -> Corpus:
-    """The text, which must be the one that an earlier segment learned from."""
-    announcer.say(f"reading the text {record.run.corpus[:80]}")
-    corpus = load_corpus(record.run.corpus, progress=announcer.progress("reading the text"))
-    if record.corpus_sha256 and record.corpus_sha256 != corpus.sha256:
-        raise SpecError(
-            "corpus",
-            f"{record.run.corpus} has changed since this run began: going on with another text "
-            "would spoil it. Put the old text back, or start a new run",
-        )
-    directory.write_record(
-        replace(
-            record,
-            corpus_name=corpus.name,
-            corpus_sha256=corpus.sha256,
-            device=str(backend.device),
-            versions=versions(),
-        )
-    )
-    return corpus
-
-
-def _tokenizer(
-    directory: RunDirectory, spec: ModelSpec, run: RunSpec, corpus: Corpus, announcer: Announcer
-) -> Tokenizer:
-    """The run's own tokenizer: made once, then read from its directory."""
-    if directory.tokenizer_file.exists():
-        return load_tokenizer(directory.tokenizer_file)
-    message = "learning the tokenizer"
-    announcer.say(message)
-    tokenizer = train_tokenizer_for_split(
-        run.tokenizer, corpus.text, spec.vocab_size, run.train_fraction,
-        announcer.progress(message),
-    )  # fmt: skip
-    tokenizer.save(directory.tokenizer_file)
-    return tokenizer
 
 
 def _started(
@@ -249,10 +156,3 @@ def _warn_of_memory(needed: int, recorder: Recorder, backend: TorchBackend) -> N
                 "gradient checkpointing"
             )
         )
-
-
-def floors_of(dataset: TokenDataset, source: BatchSource, run: RunSpec) -> dict[str, float]:
-    """What tables of n-grams score on the very tokens of a validation, nats a token, by name."""
-    targets = source.validation_batches(run.validation_tokens).target_positions()
-    found = floors(dataset.train, dataset.validation, dataset.vocab_size, targets=targets)
-    return found.named()

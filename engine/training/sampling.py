@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator
 
@@ -13,23 +12,11 @@ from engine.events import Sample
 from engine.models.decoder import Decoder
 from engine.models.generation import stream
 from engine.run_spec import RunSpec
-
-# Prompts that nobody asked for by name: so many in the first and last sample of a run.
-_OWN_PROMPTS = 3
-
-
-def sample_seed(seed: int, step: int, prompt: str) -> int:
-    """A seed of its own for each sample: the same run writes the same text at the same step."""
-    digest = hashlib.blake2b(f"{seed}/{step}/{prompt}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
+from engine.training.prompts import sample_prompts, sample_seed
 
 
 class Sampler:
-    """Writes samples without a trace in the random numbers of training.
-
-    ``corpus_prompts`` are used where the run names none: a few of them in the first and the last
-    sample, only the first in between, so that a short run spends its time on learning.
-    """
+    """Writes samples without a trace in the random numbers of training."""
 
     def __init__(
         self,
@@ -41,13 +28,11 @@ class Sampler:
     ) -> None:
         self._model, self._tokenizer = model, tokenizer
         self._run, self._backend = run, backend
-        self._own = corpus_prompts[:_OWN_PROMPTS] or ("",)
+        self._corpus_prompts = corpus_prompts
 
     def prompts(self, step: int) -> tuple[str, ...]:
         """What the samples after ``step`` updates begin with."""
-        if self._run.prompts:
-            return self._run.prompts
-        return self._own if step in (0, self._run.steps) else self._own[:1]
+        return sample_prompts(self._run, self._corpus_prompts, step)
 
     def write(
         self,

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import platform
-
-import numpy
 import torch
 
-import engine
+from engine.training.base_versions import base_versions
 
 
 def versions() -> dict[str, str]:
     """Versions of everything that may change a run's numbers."""
-    return {
-        "trickster": engine.__version__,
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "numpy": numpy.__version__,
-        "system": f"{platform.system()} {platform.machine()}",
-    }
+    return {**base_versions(), "torch": str(torch.__version__)}

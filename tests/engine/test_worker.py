@@ -17,6 +17,7 @@ from engine import worker
 from engine.events import Finished, Paused, Saved, Started, Step
 from engine.launch import launch
 from engine.run_directory import RunDirectory, RunDirectoryError
+from engine.worker_process import NICENESS
 from tests.engine.training.tiny import assert_same_bits, checkpoint_tensors, events, new_run, train
 
 PATIENCE_S = 60.0
@@ -83,7 +84,7 @@ def test_obeys_commands_and_signals_and_leaves_nothing_running(
     process = start(directory)
     assert os.getsid(process.pid) == process.pid, "a session of its own"
     wait_for(directory, Step, 3, process)
-    assert psutil.Process(process.pid).nice() == worker._NICENESS
+    assert psutil.Process(process.pid).nice() == NICENESS
     assert json.loads(directory.worker_file.read_text())["pid"] == process.pid
     assert directory.worker_alive()
     with pytest.raises(RunDirectoryError, match="already"):

@@ -18,7 +18,7 @@ from engine.models.decoder import build
 from engine.run_directory import RunDirectory, RunDirectoryError, RunRecord
 from engine.run_spec import RunSpec, run_parameters
 from engine.spec import ModelSpec
-from engine.training import checkpoint
+from engine.training import checkpoint_folder
 from engine.training.checkpoint import (
     best_step,
     clear_leftovers,
@@ -178,13 +178,13 @@ def test_a_run_deleted_while_its_checkpoint_is_written_leaves_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = new_directory(tmp_path)
-    bring_to_disk = checkpoint.sync_folder
+    bring_to_disk = checkpoint_folder.sync_folder
 
     def deleted_meanwhile(folder: Path) -> None:
         bring_to_disk(folder)
         directory.run_file.unlink(missing_ok=True)
 
-    monkeypatch.setattr(checkpoint, "sync_folder", deleted_meanwhile)
+    monkeypatch.setattr(checkpoint_folder, "sync_folder", deleted_meanwhile)
     with pytest.raises(RunDirectoryError, match="was deleted or moved"):
         write_checkpoint(directory, new_learner(), PROGRESS, RUN, {})
     assert list(directory.checkpoints.iterdir()) == []

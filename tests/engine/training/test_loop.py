@@ -16,7 +16,7 @@ from engine.events import Event, Failed, Finished, Sample, Saved, Started, Step,
 from engine.run_directory import RunDirectory
 from engine.spec import ModelSpec
 from engine.training.compilation import FIRST_EAGER_STEPS, compile_from
-from engine.training.sampling import sample_seed
+from engine.training.prompts import sample_seed
 from tests.engine.training.tiny import RUN, events, new_run, train
 
 

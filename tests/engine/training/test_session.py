@@ -29,7 +29,7 @@ from engine.events import (
 from engine.parameter import SpecError
 from engine.run_directory import Command, RunDirectory, RunDirectoryError
 from engine.training import calibrate
-from engine.training.loop import DivergedError
+from engine.training.failures import DivergedError
 from engine.training.progress import CheckpointError
 from engine.training.session import failure
 from tests.computers import computer

@@ -1,0 +1,66 @@
+"""Where a segment of a run begins, before anything of it is loaded. Neither torch nor numpy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from engine.events import Started, parse_line
+from engine.parameter import SpecError
+from engine.run_directory import LineReader, RequestReader, RunDirectory, RunDirectoryError
+from engine.training.checkpoint_folder import clear_leftovers, newest_step
+from engine.training.control import Control
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """Where this segment goes on: which one it is, and from which checkpoint (None: the start)."""
+
+    segment: int
+    step: int | None
+
+
+def open_run(
+    directory: RunDirectory, *, resume_step: int | None = None, steps: int | None = None
+) -> Resumption:
+    """Decide where to go on and extend the run to ``steps``; the caller holds the run's lock.
+
+    Nothing is recorded yet: a request that cannot be met raises RunDirectoryError or SpecError
+    and leaves the run as it is.
+    """
+    record = directory.record()
+    clear_leftovers(directory)
+    starts = _starts(directory)
+    step = resume_step
+    if step is None and starts:
+        step = newest_step(directory, starts[-1].segment, starts[-1].step)
+    elif step is not None and step not in directory.checkpoint_steps():
+        there = ", ".join(f"{s:,}" for s in directory.checkpoint_steps()) or "none"
+        raise RunDirectoryError(f"there is no checkpoint of step {step:,} (there are: {there})")
+    total = steps or record.run.steps
+    if step is not None and step >= total:
+        raise SpecError(
+            "steps",
+            f"{step:,} steps are done already: ask for more than {step:,}",
+            {"steps": 2 * step or 1},
+        )
+    if total != record.run.steps:
+        run = record.run.replace(steps=total)
+        if run.warmup_steps > total:
+            run = run.replace(warmup_steps=total // 10)
+        directory.write_record(replace(record, run=run))
+    return Resumption(max((start.segment for start in starts), default=0) + 1, step)
+
+
+def _starts(directory: RunDirectory) -> list[Started]:
+    """All beginnings of segments; other lines of a log that may be long are not even parsed."""
+    reader, found = LineReader(directory.events_file), []
+    while lines := reader.lines():
+        events = (parse_line(line) for line in lines if b'"started"' in line)
+        found += [event for event in events if isinstance(event, Started)]
+    return found
+
+
+def make_control(directory: RunDirectory, commands_offset: int | None) -> Control:
+    """A control that obeys the commands sent after ``commands_offset`` (None: from now on)."""
+    offset = directory.commands_size() if commands_offset is None else commands_offset
+    return Control(RequestReader(directory.commands_file, offset))
