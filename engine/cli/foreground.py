@@ -30,7 +30,7 @@ class _Notes:
 
 def run_here(
     directory: RunDirectory, command: str, *, resume_step: int | None = None,
-    steps: int | None = None, as_json: bool = False,
+    steps: int | None = None, device: str | None = None, as_json: bool = False,
 ) -> tuple[int, Failed | None]:  # fmt: skip
     """Train in this process, showing progress; Ctrl-C stops with a checkpoint.
 
@@ -50,7 +50,7 @@ def run_here(
 
     lock = directory.lock()
     try:
-        resumption = open_run(directory, resume_step=resume_step, steps=steps)
+        resumption = open_run(directory, resume_step=resume_step, steps=steps, device=device)
         control = make_control(directory, None)
         with obeying_signals(control):
             end = run_session(directory, resumption, control, listener)

@@ -20,9 +20,12 @@ class Resumption:
 
 
 def open_run(
-    directory: RunDirectory, *, resume_step: int | None = None, steps: int | None = None
-) -> Resumption:
-    """Decide where to go on and extend the run to ``steps``; the caller holds the run's lock.
+    directory: RunDirectory, *, resume_step: int | None = None, steps: int | None = None,
+    device: str | None = None,
+) -> Resumption:  # fmt: skip
+    """Decide where to go on, extend the run to ``steps``, move it to another ``device``.
+
+    The caller holds the run's lock.
 
     Nothing is recorded yet: a request that cannot be met raises RunDirectoryError or SpecError
     and leaves the run as it is.
@@ -43,10 +46,10 @@ def open_run(
             f"{step:,} steps are done already: ask for more than {step:,}",
             {"steps": 2 * step or 1},
         )
-    if total != record.run.steps:
-        run = record.run.replace(steps=total)
-        if run.warmup_steps > total:
-            run = run.replace(warmup_steps=total // 10)
+    run = record.run.replace(steps=total, device=device or record.run.device)
+    if run.warmup_steps > total:
+        run = run.replace(warmup_steps=total // 10)
+    if run != record.run:
         directory.write_record(replace(record, run=run))
     return Resumption(max((start.segment for start in starts), default=0) + 1, step)
 

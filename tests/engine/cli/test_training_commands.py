@@ -18,6 +18,8 @@ from engine.events import Finished, Preparing, Started, Step, Validation, Warned
 from engine.locations import runs_home
 from engine.run_directory import RunDirectory
 from engine.training import calibrate as calibration
+from tests.engine.backends.card.numpy_model import train_card
+from tests.engine.backends.card.test_loop import at_step, card_run
 from tests.engine.training.tiny import write_text
 
 TINY = [
@@ -146,6 +148,26 @@ def test_a_run_is_never_written_over(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main(train_command(tmp_path, "--run", str(run))) == 2
     assert "already holds a run" in capsys.readouterr().err
     assert (run / "run.json").read_text() == "{}"
+
+
+def test_a_run_that_a_card_began_goes_on_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = card_run(tmp_path, learning_rate=1e-3)
+    train_card(directory, listener=at_step(directory, 13, "stop"))
+    directory.commands_file.unlink()
+    run = str(directory.path)
+    assert main(["resume", run, "--device", "abacus"]) == 2
+    assert "abacus" in capsys.readouterr().err
+    assert directory.record().run.device == "n150"
+    assert main(["resume", run, "--device", "n150"]) == 2
+    assert "cannot train on n150:0" in capsys.readouterr().err
+    assert main(["resume", run, "--device", "cpu", "--json"]) == 0
+    assert answer(capsys)["step"] == 30
+    assert directory.record().run.device == "cpu"
+    assert [(s.step, s.device) for s in directory.events() if isinstance(s, Started)] == [
+        (0, "n150:0"), (13, "cpu"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", ["resume", "generate"])

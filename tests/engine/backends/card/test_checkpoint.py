@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,7 @@ from tests.engine.training.tiny import checkpoint_tensors, events, train
 def moved(directory: RunDirectory, device: str) -> None:
     """As if the run had been set to another device."""
     record = directory.record()
-    object.__setattr__(record, "run", record.run.replace(device=device))
-    directory.write_record(record)
+    directory.write_record(replace(record, run=record.run.replace(device=device)))
     directory.commands_file.unlink(missing_ok=True)
 
 
