@@ -27,9 +27,6 @@ from engine.training.checkpoint_folder import (
 )
 from engine.training.progress import CheckpointError, Progress
 
-# The state of the optimizers that cards have, by weight.
-STATE_KINDS = {"adamw": ("exp_avg", "exp_avg_sq")}
-
 
 def write_card_checkpoint(
     directory: RunDirectory,
@@ -56,17 +53,15 @@ def _write(path: Path, arrays: Arrays) -> None:
     sync_file(path)
 
 
-def load_card_checkpoint(folder: Path, model: CardModel, spec: ModelSpec, run: RunSpec) -> Progress:
+def load_card_checkpoint(folder: Path, model: CardModel, spec: ModelSpec) -> Progress:
     """Put a checkpoint into ``model``; return its progress.
 
     Everything is read and checked before the model is touched. Raises CheckpointError.
     """
     progress = read_progress(folder)
-    shapes = dict(expand(family.weights(spec)))
-    weights = _read(folder / MODEL_FILE, shapes)
-    kinds = STATE_KINDS.get(run.optimizer, ())
-    of_state = {f"{kind}/{name}": shape for name, shape in shapes.items() for kind in kinds}
-    model.load(weights, _read(folder / OPTIMIZER_FILE, of_state), progress.step)
+    weights = _read(folder / MODEL_FILE, dict(expand(family.weights(spec))))
+    state = _read(folder / OPTIMIZER_FILE, model.optimizer_shapes())
+    model.load(weights, state, progress.step)
     return progress
 
 

@@ -67,6 +67,9 @@ class CardModel(Protocol):
     def optimizer_state(self) -> Arrays:
         """What the optimizer remembers of each weight."""
 
+    def optimizer_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """The shape of everything in ``optimizer_state``; may be asked before ``load``."""
+
     def load(self, weights: Arrays, optimizer_state: Arrays, steps: int) -> None:
         """Take these weights and this state of ``steps`` updates; an empty state is a new one."""
 

@@ -115,7 +115,7 @@ class _Segment:
             model.load(initial_weights(spec, run.seed), {}, 0)
             return Progress(segment=self._resumption.segment)
         folder = self._directory.checkpoint_path(at)
-        progress = load_card_checkpoint(folder, model, spec, run)
+        progress = load_card_checkpoint(folder, model, spec)
         patience_over = run.patience and progress.validations_since_best >= run.patience
         return progress.replace(
             segment=self._resumption.segment,

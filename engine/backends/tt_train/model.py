@@ -6,7 +6,6 @@ are from tt-train's sources; nobody has run this on a card yet (tt_train_rules.N
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,16 +14,16 @@ import numpy.typing as npt
 
 from engine.backends.card.model import Arrays, Batch, StepResult
 from engine.backends.tt_train.names import from_ttml, parameter_plan, to_ttml
+from engine.backends.tt_train.requirements import check_tt_train, load_ttml
 from engine.devices.card import card_name
+from engine.families import decoder as family
+from engine.families.weight import expand
 from engine.interop.tt_train_rules import (
     NOT_VERIFIED,
-    check_recipe,
     differences,
     mesh_shape,
-    padded_vocabulary,
     tt_train_kind,
 )
-from engine.parameter import SpecError
 from engine.rotary import LLAMA3_HIGH_FREQ_FACTOR, LLAMA3_LOW_FREQ_FACTOR
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
@@ -35,47 +34,6 @@ _NO_CLIP = 1e30
 # Scores of the vocabulary that are brought to the host at once: so many bytes in fp32.
 _ROOM_BYTES = 32 << 20
 _MOMENTS = ("exp_avg", "exp_avg_sq")
-
-
-def check_tt_train(spec: ModelSpec, run: RunSpec) -> None:
-    """Refuse by name what this worker cannot do: SpecError with a fix."""
-    tt_train_kind(spec)
-    check_recipe(spec, run)
-    padded = padded_vocabulary(spec)
-    if padded != spec.vocab_size:
-        raise SpecError(
-            "vocab_size",
-            f"tt-train's vocabularies are multiples of 32, and {spec.vocab_size:,} is none; rows "
-            "that the tokenizer does not use do no harm",
-            {"vocab_size": padded},
-        )
-    if run.optimizer != "adamw":
-        raise SpecError("optimizer", "tt-train is driven with AdamW here", {"optimizer": "adamw"})
-    name, _, number = card_name(run.device).partition(":")
-    if not name:
-        raise SpecError("device", f"{run.device[:40]!r} is not a Tenstorrent card",
-                        {"device": "n150"})  # fmt: skip
-    if mesh_shape(name) != (1, 1) and number != "0":
-        raise SpecError(
-            "device", f"tt-train opens the first chips of a computer: {name}:{number} are others",
-            {"device": f"{name}:0"},
-        )  # fmt: skip
-
-
-def load_ttml() -> tuple[Any, Any]:
-    """The modules ttml and ttnn. Raises SpecError where they are not there, or not tt-train's."""
-    try:
-        ttnn, ttml = importlib.import_module("ttnn"), importlib.import_module("ttml")
-        if not hasattr(ttml, "autograd"):
-            raise ImportError("the ttml that is installed is another package of that name")
-        for name in ("llama", "nanogpt"):
-            importlib.import_module(f"ttml.models.{name}")
-    except ImportError as error:
-        raise SpecError(
-            "device", f"tt-train's Python package cannot be used: {error}. It is built from source "
-            "together with tt-metal (docs/tenstorrent.md)"
-        ) from error  # fmt: skip
-    return ttml, ttnn
 
 
 def open_tt_train(spec: ModelSpec, run: RunSpec) -> TtTrainModel:
@@ -316,6 +274,11 @@ class TtTrainModel:
             for kind in _MOMENTS
             for name, array in self._of_optimizers(kind).items()
         }
+
+    def optimizer_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """The shape of everything in ``optimizer_state``."""
+        weights = tuple(expand(family.weights(self._spec)))
+        return {f"{kind}/{name}": shape for kind in _MOMENTS for name, shape in weights}
 
     def _of_optimizers(self, kind: str) -> Arrays:
         arrays = {

@@ -15,6 +15,8 @@ import numpy.typing as npt
 from engine.backends.card.model import Arrays, Batch, StepResult
 from engine.backends.card.session import run_card_session
 from engine.events import Event, Failed, Finished
+from engine.families import decoder as family
+from engine.families.weight import expand
 from engine.run_directory import RunDirectory
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
@@ -104,6 +106,11 @@ class NumpyModel:
 
     def optimizer_state(self) -> Arrays:
         return {name: array.copy() for name, array in self._state.items()}
+
+    def optimizer_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        weights = tuple(expand(family.weights(self.spec)))
+        return {f"{kind}/{name}": shape for kind in ("exp_avg", "exp_avg_sq")
+                for name, shape in weights}  # fmt: skip
 
     def load(self, weights: Arrays, optimizer_state: Arrays, steps: int) -> None:
         self._weights = {name: array.copy() for name, array in weights.items()}

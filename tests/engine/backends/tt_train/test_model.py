@@ -182,6 +182,7 @@ def test_weights_and_state_come_back_to_the_last_bit(
     weights = {n: chance.normal(size=s).astype(np.float32) for n, s in shapes.items()}
     state = {f"{kind}/{n}": chance.random(size=s).astype(np.float32)
              for kind in ("exp_avg", "exp_avg_sq") for n, s in shapes.items()}  # fmt: skip
+    assert model.optimizer_shapes() == {key: array.shape for key, array in state.items()}
     model.load(weights, state, 12)
     for found, given in ((model.weights(), weights), (model.optimizer_state(), state)):
         assert found.keys() == given.keys()
