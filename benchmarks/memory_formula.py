@@ -107,9 +107,10 @@ def random_run(rng: random.Random, spec: ModelSpec) -> RunSpec:
         seq_len=round(2 ** rng.uniform(0, 10)),
         accumulation_steps=rng.choice((1, 1, 2, 3)),
         precision=rng.choice(("fp32", "bf16-mixed", "bf16")),
-        optimizer=rng.choice(("adamw", "sgd", "sgd-momentum")),
+        optimizer=rng.choice(("adamw", "adamw-8bit", "adafactor", "sgd-momentum", "sgd")),
         gradient_checkpointing=rng.random() < 0.3,
         attention=rng.choice(kernels),
+        loss_chunk=rng.choice((None, None, round(2 ** rng.uniform(3, 9)))),
         device=rng.choice(("auto", "cpu")),
         validation_tokens=round(2 ** rng.uniform(4, 17)),
         prompts=("x" * rng.choice((1, 40, 900)),) if rng.random() < 0.5 else (),
@@ -141,6 +142,7 @@ def trial(seed: int) -> Trial:
 def summary(spec: ModelSpec, run: RunSpec) -> str:
     """Both in a line."""
     again = ", checkpointed" if run.gradient_checkpointing else ""
+    again += f", loss by {run.loss_chunk}" if run.loss_chunk else ""
     return (
         f"{run.batch_size} × {run.sequence_length(spec)} × {run.accumulation_steps}, "
         f"{run.precision}, {run.optimizer}, attention {run.attention} on {run.device}{again}; "
