@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.backends.card.model import CardModel
+from engine.cost.passes import MAX_PROMPT_CHARACTERS
 from engine.data.tokenizers import Tokenizer
 from engine.events import Sample
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
-from engine.training.prompts import MAX_PROMPT_CHARACTERS, sample_prompts, sample_seed
+from engine.training.prompts import sample_prompts, sample_seed
 
 
 class BrokenScoresError(ValueError):
