@@ -4,8 +4,19 @@ It follows the decoder of engine/models and the update of engine/training on the
 by operation: what each saves for its backward pass, what it allocates, and what is let go after
 it. The way forward is engine.cost.tape's.
 
-On the CPU attention with dropout goes the long way, with matrices of scores. CUDA's kernels keep
-less there, so for a GPU this is an upper bound.
+CUDA's kernels keep less, so for a GPU this is an upper bound of what the tensors take. As torch's
+own declarations and decompositions say (nothing here was run on a GPU):
+
+- Attention with dropout is fused there: joined heads, a row's sums and the generator's two numbers,
+  where the CPU goes the long way with matrices of scores. A run that asks for ``fused`` is counted
+  so.
+- A 16-bit model's scores are never computed in fp32 tensors (``in_fp32`` is the CPU's).
+- Dropout's mask is a byte a number (native_dropout), not a number of the activations' type.
+- RMSNorm's backward pass is one kernel (_fused_rms_norm), without the wide tensors between; what
+  it saves, the input and one fp32 number a token, is the same.
+
+What is not a tensor comes on top there: the context, cuBLAS's workspace (8 × 4 MiB with the setting
+that deterministic products need; the allocator counts it as live), and rounding to 512 bytes.
 """
 
 from __future__ import annotations
@@ -66,21 +77,37 @@ class StepTape(Tape):
             self._head_and_loss()
         else:
             self._chunked_head_and_loss(self.chunk)
-        # All blocks are alike, so the fullest one is the last (nothing given back yet) or the
-        # first (all gradients there already).
-        before = list(self._alive)
+        noted = len(self.moments)
         self._block_backward(BACKWARD_OF_LAST)
         if layers > 1:
-            self._alive = before
-            if not self.held:
-                self._alive[2] += (layers - 1) * self._block_gradients()
-            self._alive[1] -= (layers - 1) * saved
-            if not self.again:
-                self._alive[0] -= (layers - 1) * self._saved_copies()
-            self._block_backward(BACKWARD_OF_FIRST)
+            self._go_to_first_block(self.moments[noted:], saved)
         self._give(fixed=self._shared_by_blocks(saved=True))
         self._embedding_backward()
         return self.moments
+
+    def _go_to_first_block(self, moments: list[Moment], saved: int) -> None:
+        """From the end of the last block's way back, which had these ``moments``, to the first's.
+
+        All blocks are alike, so the fullest one is the last (nothing given back yet) or the
+        first (all gradients there already), which differs from it by what has come and gone.
+        """
+        others = self.spec.num_layers - 1
+        fixed = 0 if self.again else -others * self._saved_copies()
+        gradients = 0 if self.held else others * self._block_gradients()
+        each = -others * saved
+        self.moments += [
+            Moment(
+                BACKWARD_OF_FIRST,
+                moment.fixed + fixed,
+                moment.activations + each,
+                moment.gradients + gradients,
+                moment.logits,
+            )
+            for moment in moments
+        ]
+        self._alive[0] += fixed
+        self._alive[1] += each
+        self._alive[2] += gradients
 
     def _begin(self) -> None:
         self._phase = EMBEDDING

@@ -13,7 +13,7 @@ from engine.cost.tape import BACKWARD_BETWEEN
 from engine.presets import preset
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec, check
-from engine.training.traced_step import traced_run
+from engine.training.traced_step import traced_run, traced_sampling
 from tests.engine.strategies import model_specs, run_specs
 
 MIB = 1 << 20
@@ -160,6 +160,12 @@ def test_validation_grows_with_the_batch_only_beyond_what_it_takes_anyway() -> N
     for line in lines:
         assert line.at(1) == line.at(least) < line.at(least + 1)
         assert line.at(most) == line.at(most + 1)
+
+
+def test_an_empty_prompt_is_written_on_from_nothing() -> None:
+    spec, run = NANO, RunSpec(prompts=("",), sample_tokens=1)
+    size = {p.name: p.bytes for p in training_memory(spec, run).phases}["sampling"]
+    assert abs(size - traced_sampling(spec, run)) < 64  # a few single numbers
 
 
 def test_a_long_prompt_makes_sampling_the_fullest_for_a_wide_window() -> None:
