@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,22 +47,33 @@ class Constants:
         self._ops = ops
         self.cosines_Th = self.sines_Th = self.turn_hh = self.vectors_TD = None
         if spec.position == "rope":
-            cosines, sines = tables.rotation_tables(spec, stored)
-            self.cosines_Th = self._matrix(cosines, precision.compute)
-            self.sines_Th = self._matrix(sines, precision.compute)
-            self.turn_hh = self._matrix(tables.quarter_turn(spec), precision.compute)
+            both = partial(tables.rotation_tables, spec, stored)
+            shape, dtype = (stored, Sizes(spec).head), precision.compute
+            self.cosines_Th = self._matrix(shape, dtype, lambda: both()[0])
+            self.sines_Th = self._matrix(shape, dtype, lambda: both()[1])
+            shape = (Sizes(spec).head, Sizes(spec).head)
+            self.turn_hh = self._matrix(shape, dtype, partial(tables.quarter_turn, spec))
         elif spec.position == "sinusoidal":
-            self.vectors_TD = self._matrix(tables.sinusoidal_table(spec, stored), precision.stream)
-        self.mask_HTT = ops.upload(tables.score_mask(spec, stored)[None], precision.stream)
-        allowed = tables.vocabulary_mask(spec)
-        self.allowed_V = None if allowed is None else self._matrix(allowed[None], "fp32")
-        self.vocabulary_V = self._matrix(np.arange(Sizes(spec).vocabulary)[None], "fp32")
+            vectors = partial(tables.sinusoidal_table, spec, stored)
+            self.vectors_TD = self._matrix((stored, spec.hidden_dim), precision.stream, vectors)
+        heads = spec.num_heads if spec.position == "alibi" else 1
+        self.mask_HTT = ops.make(
+            (1, heads, stored, stored), precision.stream,
+            lambda: tables.score_mask(spec, stored)[None],
+        )  # fmt: skip
+        filled = Sizes(spec).vocabulary != spec.vocab_size
+        self.allowed_V = self._row(tables.vocabulary_mask(spec)) if filled else None
+        self.vocabulary_V = self._row(np.arange(Sizes(spec).vocabulary))
         learned = spec.position == "learned"
-        rows = np.arange(Sizes(spec).positions)[None]
-        self.places_P = self._matrix(rows, "fp32") if learned else None
+        self.places_P = self._row(np.arange(Sizes(spec).positions)) if learned else None
 
-    def _matrix(self, array: NDArray[np.generic], dtype: Dtype) -> Tensor:
-        return self._ops.upload(array[None, None], dtype)
+    def _row(self, numbers: NDArray[np.generic]) -> Tensor:
+        return self._ops.upload(numbers[None, None, None], "fp32")
+
+    def _matrix(
+        self, shape: tuple[int, int], dtype: Dtype, make: Callable[[], tables.Numbers]
+    ) -> Tensor:
+        return self._ops.make((1, 1, *shape), dtype, lambda: make()[None, None])
 
 
 class Batch:

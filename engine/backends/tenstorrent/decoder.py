@@ -221,6 +221,10 @@ class Decoder:
             for number in range(self.spec.num_layers)
         ]
 
+    def prepare(self, length: int) -> None:
+        """Make the tables for sequences of this length, as the first step with it would."""
+        self._constants_of(length)
+
     def _constants_of(self, length: int) -> Constants:
         """Tables for this length; those of the last length are kept."""
         if length > self.spec.max_seq_len:

@@ -6,6 +6,7 @@ return new data of the shape that ``Ops`` has worked out.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -28,8 +29,8 @@ class Kernels(Protocol):
     documentation alone.
     """
 
-    def upload(self, array: Array, dtype: Dtype) -> Any:
-        """Data of ``array``, four-dimensional. (from_torch or Tensor: seen)"""
+    def upload(self, make: Callable[[], Array], dtype: Dtype) -> Any:
+        """Data of the array that ``make`` gives, four-dimensional. (Tensor: seen)"""
 
     def download(self, data: Any) -> NDArray[np.float32] | NDArray[np.float64]:
         """Data as an array. (to_torch or to_numpy: seen)"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -39,9 +40,9 @@ def round_to(x: Numbers, dtype: Dtype) -> Numbers:
 class NumpyKernels:
     """Arrays of 64 bits, whatever number format an operation asks for."""
 
-    def upload(self, array: Array, dtype: Dtype) -> Array:
-        """A copy of ``array``."""
-        return np.array(array, np.int64 if dtype == "ids" else np.float64)
+    def upload(self, make: Callable[[], Array], dtype: Dtype) -> Array:
+        """A copy."""
+        return np.array(make(), np.int64 if dtype == "ids" else np.float64)
 
     def download(self, data: Array) -> Array:
         """A copy."""

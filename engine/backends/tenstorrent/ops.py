@@ -9,6 +9,7 @@ reshapes that keep every tile whole.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from engine.backends.tenstorrent.kernels import Array, Bend, Binary, Kernels, Unary
@@ -38,7 +39,11 @@ class Ops:
     def upload(self, array: Array, dtype: Dtype) -> Tensor:
         """An array of four dimensions on the card; ``ids`` are whole numbers from 0."""
         a, b, rows, columns = array.shape
-        return self._new((a, b, rows, columns), dtype, self.kernels.upload(array, dtype))
+        return self.make((a, b, rows, columns), dtype, lambda: array)
+
+    def make(self, shape: Shape, dtype: Dtype, array: Callable[[], Array]) -> Tensor:
+        """What ``array`` gives, of ``shape``, on the card; not asked where only memory counts."""
+        return self._new(shape, dtype, self.kernels.upload(array, dtype))
 
     def download(self, x: Tensor) -> Array:
         """All numbers of ``x``, four-dimensional."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,14 +27,13 @@ class Parameters:
         self, spec: ModelSpec, ops: Ops, precision: Precision, weights: Mapping[str, Array]
     ) -> None:
         self.placements: Mapping[str, Placement] = placements(spec)
-        if weights.keys() != self.placements.keys():
-            strange = sorted(weights.keys() ^ self.placements.keys())
-            raise ValueError(f"weights do not belong to this model: {strange[0]}")
         self._ops, self._compute = ops, precision.compute
         self.masters: dict[str, Tensor] = {}
         self._copies: dict[str, Tensor] = {}
+        self._check_names(weights)
         for name, place in self.placements.items():
-            self._hold(name, ops.upload(place.put(weights[name]), "fp32"))
+            put = partial(place.put, weights[name])
+            self._hold(name, ops.make(place.stored, "fp32", put))
 
     def matrix(self, name: str) -> Tensor:
         """A matrix in the format that matrices are multiplied in."""
@@ -53,12 +53,27 @@ class Parameters:
             self._ops.free(self._copies.pop(name))
         self._hold(name, updated)
 
+    def placed(self, weights: Mapping[str, Array]) -> dict[str, Array]:
+        """Weights by published name, ready for the card; ValueError for another model's."""
+        self._check_names(weights)
+        return {name: place.put(weights[name]) for name, place in self.placements.items()}
+
+    def take(self, placed: Mapping[str, Array]) -> None:
+        """Go on from ``placed``."""
+        for name, array in placed.items():
+            self.replace(name, self._ops.upload(array, "fp32"))
+
     def export(self) -> dict[str, NDArray[np.float32]]:
         """The fp32 weights by name, in their published shapes."""
         return {
             name: place.take(self._ops.download(self.masters[name]))
             for name, place in self.placements.items()
         }
+
+    def _check_names(self, weights: Mapping[str, Array]) -> None:
+        if weights.keys() != self.placements.keys():
+            strange = sorted(weights.keys() ^ self.placements.keys())
+            raise ValueError(f"weights do not belong to this model: {strange[0]}")
 
     def _hold(self, name: str, master: Tensor) -> None:
         self.masters[name] = master

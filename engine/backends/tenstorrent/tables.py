@@ -66,9 +66,7 @@ def sinusoidal_table(spec: ModelSpec, length: int) -> Numbers:
     return np.stack((np.sin(angles), np.cos(angles)), axis=-1).reshape(length, -1)
 
 
-def vocabulary_mask(spec: ModelSpec) -> Numbers | None:
-    """Added to the logits (V,): FORBIDDEN for tokens that only fill the tile; None without any."""
-    size = Sizes(spec).vocabulary
-    if size == spec.vocab_size:
-        return None
-    return np.where(np.arange(size) < spec.vocab_size, 0.0, FORBIDDEN)
+def vocabulary_mask(spec: ModelSpec) -> Numbers:
+    """What is added to the logits (V,): FORBIDDEN for tokens that only fill the tile."""
+    places = np.arange(Sizes(spec).vocabulary)
+    return np.where(places < spec.vocab_size, 0.0, FORBIDDEN)
