@@ -25,13 +25,13 @@ from engine.backends.tenstorrent.tensor import (
 
 
 class Ops:
-    """Operations on tensors through ``kernels``; ``ledger`` has the bytes alive.
+    """Operations on tensors through ``kernels``; ``ledger`` has the bytes alive in ``banks``.
 
     Results are new tensors; operands stay valid. Shapes are (A, B, rows, columns).
     """
 
-    def __init__(self, kernels: Kernels) -> None:
-        self.kernels = kernels
+    def __init__(self, kernels: Kernels, banks: int = 1) -> None:
+        self.kernels, self.banks = kernels, banks
         self.ledger = Ledger()
 
     # Between host and card
@@ -205,7 +205,8 @@ class Ops:
         return self._new(x.shape, x.dtype, data)
 
     def _new(self, shape: Shape, dtype: Dtype, data: Any) -> Tensor:
-        storage = Storage(data, stored_bytes(shape, dtype), self.ledger, self.kernels.free)
+        count = stored_bytes(shape, dtype, self.banks)
+        storage = Storage(data, count, self.ledger, self.kernels.free)
         return Tensor(shape, dtype, storage, data)
 
 

@@ -22,20 +22,21 @@ class PeakMemory:
 
     ``resident_bytes``: weights, their copies, optimizer state and tables, between two updates.
     ``peak_bytes``: the most at any moment of an update, those included. Tensors in whole tiles
-    only: what ttnn itself keeps on a card (programs, buffers inside an operation) is not known.
+    only: what ttnn needs inside an operation is not known.
     """
 
     resident_bytes: int
     peak_bytes: int
 
 
-def graph_peak_memory(spec: ModelSpec, run: RunSpec) -> PeakMemory:
+def graph_peak_memory(spec: ModelSpec, run: RunSpec, banks: int = 1) -> PeakMemory:
     """The memory of an update, by going through its very operations with shapes alone.
 
+    ``banks`` of DRAM: 12 on an n150 and 8 on a p150, as ttnn says.
     The design must be one that ``unsupported`` says nothing about. Operations are some 150 for
     each layer and micro-batch and 20 for each weight, a few microseconds each.
     """
-    ops = Ops(ShapeKernels())
+    ops = Ops(ShapeKernels(), banks)
     learner = Learner(spec, run, ops, _weights(spec))
     ids = np.broadcast_to(np.int64(0), (run.batch_size, run.sequence_length(spec)))
     # Two micro-batches have all moments of more: gradients of earlier ones are there or not.

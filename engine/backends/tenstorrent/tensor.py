@@ -10,6 +10,7 @@ Dtype = Literal["fp32", "bf16", "ids"]
 Shape = tuple[int, int, int, int]
 
 TILE = 32
+_ROW_ALIGNMENT = 64
 _NUMBER_BYTES: dict[Dtype, int] = {"fp32": 4, "bf16": 2, "ids": 4}
 
 
@@ -18,15 +19,18 @@ def whole_tiles(size: int) -> int:
     return -(-size // TILE) * TILE
 
 
-def stored_bytes(shape: Shape, dtype: Dtype) -> int:
-    """What the card's memory holds for it: whole tiles of 32 × 32 numbers.
+def stored_bytes(shape: Shape, dtype: Dtype, banks: int = 1) -> int:
+    """What the card's memory gives up for it: whole tiles of 32 × 32 numbers, spread over banks.
 
-    Token ids are not kept in tiles but row by row, 4 bytes each.
+    ttnn deals a tensor's tiles out to the ``banks`` of DRAM and takes the same amount of each,
+    so a single tile takes one of every bank. Token ids are not kept in tiles but as one row of
+    4 bytes each, padded to 64.
     """
     if dtype == "ids":
-        return math.prod(shape) * _NUMBER_BYTES[dtype]
-    rows, columns = whole_tiles(shape[2]), whole_tiles(shape[3])
-    return shape[0] * shape[1] * rows * columns * _NUMBER_BYTES[dtype]
+        row = -(-math.prod(shape) * _NUMBER_BYTES[dtype] // _ROW_ALIGNMENT) * _ROW_ALIGNMENT
+        return row * banks
+    tiles = shape[0] * shape[1] * (whole_tiles(shape[2]) // TILE) * (whole_tiles(shape[3]) // TILE)
+    return -(-tiles // banks) * banks * TILE * TILE * _NUMBER_BYTES[dtype]
 
 
 class Ledger:

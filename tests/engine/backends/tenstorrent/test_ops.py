@@ -109,11 +109,17 @@ def test_transpose_reshape_and_embedding_move_numbers(ops: Ops) -> None:
         ((1, 1, 64, 64), "fp32", 64 * 64 * 4),
         ((1, 1, 1, 33), "bf16", 32 * 64 * 2),
         ((2, 3, 33, 1), "fp32", 6 * 64 * 32 * 4),
-        ((1, 1, 1, 33), "ids", 33 * 4),
+        ((1, 1, 1, 33), "ids", 192),
     ],
 )
 def test_memory_is_counted_in_whole_tiles(shape: Shape, dtype: Dtype, expected: int) -> None:
     assert stored_bytes(shape, dtype) == expected
+
+
+def test_every_bank_gives_as_much_as_any() -> None:
+    assert stored_bytes((1, 1, 32, 32), "fp32", banks=12) == 12 * 4096
+    assert stored_bytes((1, 1, 32, 13 * 32), "fp32", banks=12) == 24 * 4096
+    assert stored_bytes((1, 1, 1, 33), "ids", banks=8) == 8 * 192
 
 
 def test_the_ledger_follows_every_tensor(ops: Ops) -> None:
