@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from engine.backends.tenstorrent.constants import Constants
+from engine.backends.tenstorrent.constants import Constants, Precision
+from engine.backends.tenstorrent.dropout import ATTENTION, Dropout
 from engine.backends.tenstorrent.layout import Sizes
 from engine.backends.tenstorrent.linear import linear, linear_backward
 from engine.backends.tenstorrent.ops import Ops
@@ -35,16 +36,19 @@ class Attention:
     """Attention of one design for sequences as long as ``constants`` are."""
 
     def __init__(
-        self, ops: Ops, spec: ModelSpec, parameters: Parameters, constants: Constants, wide: Dtype
-    ) -> None:
+        self, ops: Ops, spec: ModelSpec, parameters: Parameters, constants: Constants,
+        precision: Precision,
+    ) -> None:  # fmt: skip
         self._ops, self._spec, self._parameters = ops, spec, parameters
-        self._constants, self._wide = constants, wide
+        self._constants = constants
+        self._wide, self._compute = precision.stream, precision.compute
         self._length = constants.stored_length
         self._rows = Sizes(spec).group * self._length
         self._scale = spec.head_size**-0.5
 
-    def forward(self, layer: str, x_ND: Tensor) -> tuple[Tensor, AttentionSaved]:
-        """The result in the wide format. Shares x."""
+    def forward(self, number: int, x_ND: Tensor, dropout: Dropout) -> tuple[Tensor, AttentionSaved]:
+        """The result of layer ``number`` in the wide format. Shares x."""
+        layer = f"model.layers.{number}.self_attn"
         ops = self._ops
         q_BHTh = self._project(f"{layer}.q_proj", x_ND, self._spec.num_heads, turn=True)
         k_BKTh = self._project(f"{layer}.k_proj", x_ND, self._spec.num_kv_heads, turn=True)
@@ -52,7 +56,7 @@ class Attention:
         q_BKRh = self._grouped(q_BHTh)
         ops.free(q_BHTh)
         shares_BKRT = self._probabilities(q_BKRh, k_BKTh)
-        narrow_BKRT = ops.cast(shares_BKRT, v_BKTh.dtype)
+        narrow_BKRT = self._thinned(shares_BKRT, number, dropout)
         ops.free(shares_BKRT)
         heads_BKRh = ops.matmul(narrow_BKRT, v_BKTh)
         ops.free(narrow_BKRT)
@@ -62,13 +66,16 @@ class Attention:
         return out_ND, AttentionSaved(ops.share(x_ND), q_BKRh, k_BKTh, v_BKTh, joined_N)
 
     def backward(
-        self, layer: str, gradients: Gradients, saved: AttentionSaved, gradient_ND: Tensor
-    ) -> Tensor:
+        self, number: int, gradients: Gradients, saved: AttentionSaved, gradient_ND: Tensor,
+        dropout: Dropout,
+    ) -> Tensor:  # fmt: skip
         """The gradient of x from that of the result, both in x's format; frees ``saved``.
 
         With P the probabilities and O = P v: dv = Pᵀ dO; dP = dO vᵀ; the scores' gradient is
-        P · (dP - Σ dP · P), and from it dq = dS k / √h, dk = dSᵀ q / √h.
+        P · (dP - Σ dP · P), and from it dq = dS k / √h, dk = dSᵀ q / √h. Dropout thins P where it
+        is multiplied with v, and dP.
         """
+        layer = f"model.layers.{number}.self_attn"
         ops = self._ops
         joined_N = linear_backward(
             ops, self._parameters, gradients, f"{layer}.o_proj", saved.joined, gradient_ND
@@ -76,11 +83,14 @@ class Attention:
         heads_BKRh = self._grouped(self._split(joined_N, self._spec.num_heads))
         ops.free(joined_N, saved.joined)
         shares_BKRT = self._probabilities(saved.q, saved.k)
-        narrow_BKRT = ops.cast(shares_BKRT, heads_BKRh.dtype)
+        narrow_BKRT = self._thinned(shares_BKRT, number, dropout)
         v_BKTh = ops.matmul(narrow_BKRT, heads_BKRh, transpose_a=True)
         ops.free(narrow_BKRT)
-        scores_BKRT = self._score_gradient(shares_BKRT, heads_BKRh, saved.v)
-        ops.free(shares_BKRT, heads_BKRh, saved.v)
+        thinned_BKRT = ops.matmul(heads_BKRh, saved.v, transpose_b=True, dtype=self._wide)
+        gradient_BKRT = dropout.apply(thinned_BKRT, number, ATTENTION)
+        ops.free(thinned_BKRT, saved.v)
+        scores_BKRT = self._score_gradient(shares_BKRT, gradient_BKRT, heads_BKRh.dtype)
+        ops.free(shares_BKRT, gradient_BKRT, heads_BKRh)
         q_BKRh = ops.scale(ops.matmul(scores_BKRT, saved.k), self._scale)
         ops.free(saved.k)
         k_BKTh = ops.scale(ops.matmul(scores_BKRT, saved.q, transpose_a=True), self._scale)
@@ -135,17 +145,23 @@ class Attention:
         ops.free(masked_BHTT)
         return self._grouped(shares_BHTT)
 
-    def _score_gradient(self, shares_BKRT: Tensor, heads_BKRh: Tensor, v_BKTh: Tensor) -> Tensor:
+    def _thinned(self, shares_BKRT: Tensor, number: int, dropout: Dropout) -> Tensor:
+        """The probabilities as they are multiplied with the values."""
+        thinned_BKRT = dropout.apply(shares_BKRT, number, ATTENTION)
+        narrow_BKRT = self._ops.cast(thinned_BKRT, self._compute)
+        self._ops.free(thinned_BKRT)
+        return narrow_BKRT
+
+    def _score_gradient(self, shares_BKRT: Tensor, gradient_BKRT: Tensor, dtype: Dtype) -> Tensor:
+        """P · (dP - Σ dP · P) in ``dtype``."""
         ops = self._ops
-        gradient_BKRT = ops.matmul(heads_BKRh, v_BKTh, transpose_b=True, dtype=self._wide)
         weighted_BKRT = ops.multiply(gradient_BKRT, shares_BKRT)
-        ops.free(gradient_BKRT)
         sums_BKR = ops.sum(weighted_BKRT, -1)
         along_BKRT = ops.multiply(shares_BKRT, sums_BKR)
         ops.free(sums_BKR)
         scores_BKRT = ops.subtract(weighted_BKRT, along_BKRT)
         ops.free(weighted_BKRT, along_BKRT)
-        narrow_BKRT = ops.cast(scores_BKRT, heads_BKRh.dtype)
+        narrow_BKRT = ops.cast(scores_BKRT, dtype)
         ops.free(scores_BKRT)
         return narrow_BKRT
 

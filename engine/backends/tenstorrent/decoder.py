@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from engine.backends.tenstorrent.attention import Attention
 from engine.backends.tenstorrent.block import Block, BlockSaved
 from engine.backends.tenstorrent.constants import Batch, Constants, Precision
+from engine.backends.tenstorrent.dropout import EMBEDDING, Dropout
 from engine.backends.tenstorrent.head import Head
 from engine.backends.tenstorrent.kernels import Array
 from engine.backends.tenstorrent.norm import NormSaved, norm, norm_backward
@@ -68,16 +69,23 @@ class Decoder:
         return first
 
     def loss_and_gradients(
-        self, gradients: Gradients, inputs_BT: Ids, targets_BT: Ids, count: int
-    ) -> Tensor:
-        """Add the gradient of the mean loss / ``count``; return that loss, (1, 1, 1, 1)."""
+        self, gradients: Gradients, inputs_BT: Ids, targets_BT: Ids, count: int,
+        key: tuple[int, ...] = (),
+    ) -> Tensor:  # fmt: skip
+        """Add the gradient of the mean loss / ``count``; return that loss, (1, 1, 1, 1).
+
+        ``key`` tells this pass from all others: it chooses the masks of dropout.
+        """
         ops, blocks = self.ops, self._blocks(inputs_BT)
+        dropout = Dropout(ops, self.spec.dropout, key)
         inputs = Batch(ops, inputs_BT)
-        x_ND = self._embed(inputs)
+        whole_ND = self._embed(inputs)
+        x_ND = dropout.apply(whole_ND, 0, EMBEDDING)
+        ops.free(whole_ND)
         saved: list[BlockSaved | Tensor] = []
         for block in blocks:
             before_ND = x_ND
-            x_ND, kept = block.forward(before_ND)
+            x_ND, kept = block.forward(before_ND, dropout)
             if self.checkpointing:
                 _free_all(ops, kept)
                 saved.append(before_ND)
@@ -93,29 +101,33 @@ class Decoder:
         ops.free(share_N)
         gradient_ND = self._finish_backward(gradients, final, narrow_ND)
         for block in reversed(blocks):
-            gradient_ND = self._block_backward(block, gradients, saved.pop(), gradient_ND)
-        self._embed_backward(gradients, inputs, gradient_ND)
-        inputs.free(ops)
+            gradient_ND = self._block_backward(block, gradients, saved.pop(), gradient_ND, dropout)
+        embedded_ND = dropout.apply(gradient_ND, 0, EMBEDDING)
         ops.free(gradient_ND)
+        self._embed_backward(gradients, inputs, embedded_ND)
+        inputs.free(ops)
+        ops.free(embedded_ND)
         return loss
 
     def _block_backward(
-        self, block: Block, gradients: Gradients, saved: BlockSaved | Tensor, gradient_ND: Tensor
-    ) -> Tensor:
+        self, block: Block, gradients: Gradients, saved: BlockSaved | Tensor, gradient_ND: Tensor,
+        dropout: Dropout,
+    ) -> Tensor:  # fmt: skip
         if isinstance(saved, Tensor):  # the block's input: its inside was forgotten
-            out_ND, inside = block.forward(saved)
+            out_ND, inside = block.forward(saved, dropout)
             self.ops.free(out_ND, saved)
             saved = inside
-        return block.backward(gradients, saved, gradient_ND)
+        return block.backward(gradients, saved, gradient_ND, dropout)
 
     def _features(self, inputs_BT: Ids) -> Tensor:
         """What the head reads, (N, D), with nothing kept."""
         inputs = Batch(self.ops, inputs_BT)
         x_ND = self._embed(inputs)
         inputs.free(self.ops)
+        dropout = Dropout(self.ops, 0.0)
         for block in self._blocks(inputs_BT):
             before_ND = x_ND
-            x_ND, saved = block.forward(before_ND)
+            x_ND, saved = block.forward(before_ND, dropout)
             _free_all(self.ops, saved)
             self.ops.free(before_ND)
         features_ND, final = self._finish(x_ND)
@@ -213,9 +225,7 @@ class Decoder:
 
     def _blocks(self, ids_BT: Ids) -> list[Block]:
         constants = self._constants_of(ids_BT.shape[1])
-        attention = Attention(
-            self.ops, self.spec, self.parameters, constants, self.precision.stream
-        )
+        attention = Attention(self.ops, self.spec, self.parameters, constants, self.precision)
         return [
             Block(self.ops, self.spec, self.parameters, self.precision, attention, number)
             for number in range(self.spec.num_layers)

@@ -80,5 +80,8 @@ class Kernels(Protocol):
     def reshape(self, x: Any, shape: Shape) -> Any:
         """The same memory under another shape of whole tiles. (reshape: seen)"""
 
+    def keep_mask(self, shape: Shape, probability: float, seed: int) -> Any:
+        """bf16: 1, or with ``probability`` 0; the same for one seed. (dropout: documented)"""
+
     def embedding(self, ids: Any, table: Any) -> Any:
         """The row of ``table`` for each id. (embedding: seen)"""

@@ -44,7 +44,7 @@ class Learner:
         )  # fmt: skip
         self.optimizer = build_optimizer(ops, self.decoder.parameters, run)
         self._gradients = Gradients(ops)
-        self._grad_clip = run.grad_clip
+        self._grad_clip, self._seed = run.grad_clip, run.seed
 
     def update(self, batches: Iterable[tuple[Ids, Ids]], count: int, rate: float) -> Update:
         """Learn from ``count`` micro-batches (inputs (B, T), targets (B, T)) with rate ``rate``.
@@ -64,8 +64,11 @@ class Learner:
         """Gather the mean gradient of ``count`` micro-batches of one size; their mean loss."""
         self._gradients.clear()
         total: Tensor | None = None
-        for inputs_BT, targets_BT in batches:
-            loss = self.decoder.loss_and_gradients(self._gradients, inputs_BT, targets_BT, count)
+        for micro, (inputs_BT, targets_BT) in enumerate(batches):
+            loss = self.decoder.loss_and_gradients(
+                self._gradients, inputs_BT, targets_BT, count,
+                key=(self._seed, self.optimizer.steps, micro),
+            )  # fmt: skip
             if total is None:
                 total = loss
             else:

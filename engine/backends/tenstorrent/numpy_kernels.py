@@ -128,6 +128,11 @@ class NumpyKernels:
         """Another view."""
         return x.reshape(shape)
 
+    def keep_mask(self, shape: Shape, probability: float, seed: int) -> Numbers:
+        """From numpy's generator."""
+        drawn = np.random.default_rng(seed).random(shape)
+        return np.asarray(drawn >= probability, np.float64)
+
     def embedding(self, ids: NDArray[np.int64], table: Numbers) -> Numbers:
         """Rows of the table."""
         rows: Numbers = table[:, :, ids[0, 0, 0]]

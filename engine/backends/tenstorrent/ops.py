@@ -64,6 +64,12 @@ class Ops:
         """Another owner of the same memory, to be freed apart from ``x``."""
         return Tensor(x.shape, x.dtype, x.storage, x.data)
 
+    def keep_mask(self, shape: Shape, probability: float, seed: int) -> Tensor:
+        """bf16: 0 with ``probability``, otherwise 1; one ``seed`` of 32 bits gives the same."""
+        mask = self._new(shape, "bf16", self.kernels.keep_mask(shape, probability, seed))
+        self._took_inside(stored_bytes(shape, "bf16", self.banks))  # it is made from ones
+        return mask
+
     # Elementwise
 
     def cast(self, x: Tensor, dtype: Dtype) -> Tensor:
@@ -176,7 +182,9 @@ class Ops:
         assert ids.dtype == "ids"
         assert ids.shape[:3] == (1, 1, 1)
         shape = (1, 1, ids.shape[3], table.shape[3])
-        return self._new(shape, table.dtype, self.kernels.embedding(ids.data, table.data))
+        rows = self._new(shape, table.dtype, self.kernels.embedding(ids.data, table.data))
+        self._took_inside(stored_bytes(table.shape, table.dtype, self.banks))  # untiled
+        return rows
 
     # Where numbers lie
 
@@ -203,6 +211,11 @@ class Ops:
     def _like(self, x: Tensor, data: Any) -> Tensor:
         assert x.dtype != "ids"
         return self._new(x.shape, x.dtype, data)
+
+    def _took_inside(self, count: int) -> None:
+        """Enter memory that the last operation had for itself, and has given back."""
+        self.ledger.take(count)
+        self.ledger.give(count)
 
     def _new(self, shape: Shape, dtype: Dtype, data: Any) -> Tensor:
         count = stored_bytes(shape, dtype, self.banks)

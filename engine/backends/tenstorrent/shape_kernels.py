@@ -19,3 +19,4 @@ class ShapeKernels:
 
     upload = free = cast = binary = equal = scale = shift = matmul = sum = max = unary = _nothing
     softmax = bend = bend_backward = transpose = reshape = embedding = _nothing
+    keep_mask = _nothing

@@ -128,6 +128,14 @@ class TtnnKernels:
         """A view: nothing moves where columns stay and rows move by whole tiles."""
         return self._ttnn.reshape(x, shape)
 
+    def keep_mask(self, shape: Shape, probability: float, seed: int) -> Any:
+        """Dropout of ones; ttnn drops in bf16 only."""
+        ttnn = self._ttnn
+        ones = ttnn.ones(shape, dtype=ttnn.bfloat16, layout=ttnn.TILE_LAYOUT, device=self._device)
+        mask = ttnn.experimental.dropout(ones, probability=probability, scale=1.0, seed=seed)
+        ttnn.deallocate(ones)
+        return mask
+
     def embedding(self, ids: Any, table: Any) -> Any:
         """Needs the table row by row: a copy for the time of the operation."""
         ttnn = self._ttnn

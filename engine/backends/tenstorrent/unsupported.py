@@ -15,9 +15,9 @@ def unsupported(spec: ModelSpec, run: RunSpec) -> tuple[SpecError, ...]:
     """Everything that keeps a valid design from being trained on a Tenstorrent card.
 
     Each problem comes with values that remove it and leave the design valid. All kinds of norms,
-    positions, attention, feed-forward networks and optimizers are there.
+    positions, attention, feed-forward networks and optimizers are there, and dropout.
     """
-    found = (_width(spec), _dropout(spec), _precision(run), _compile(run))
+    found = (_width(spec), _precision(run), _compile(run))
     return tuple(problem for problem in found if problem is not None)
 
 
@@ -35,13 +35,6 @@ def _width(spec: ModelSpec) -> SpecError | None:
                "head_dim": spec.head_size}  # fmt: skip
     message = f"a Tenstorrent card works in tiles of 32, and {spec.hidden_dim:,} is no multiple"
     return SpecError("hidden_dim", message, fix)
-
-
-def _dropout(spec: ModelSpec) -> SpecError | None:
-    if spec.dropout == 0:
-        return None
-    message = "the Tenstorrent backend trains without dropout"
-    return SpecError("dropout", message, {"dropout": 0.0})
 
 
 def _precision(run: RunSpec) -> SpecError | None:

@@ -51,6 +51,7 @@ def card_specs(draw: st.DrawFn) -> ModelSpec:
             activation=draw(st.sampled_from(ACTIVATIONS)),
             norm=draw(st.sampled_from(NORMS)),
             norm_position=draw(st.sampled_from(PLACEMENTS)),
+            dropout=draw(st.sampled_from((0.0, 0.1))),
             norm_eps=draw(st.sampled_from((1e-5, 1e-2))),
             rope_theta=draw(st.sampled_from((100.0, 1e4, 5e5))),
             rope_scaling=draw(st.sampled_from(("none", "linear", "ntk", "yarn", "llama3"))),

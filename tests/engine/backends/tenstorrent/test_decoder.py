@@ -76,6 +76,7 @@ def assert_like_torch(spec: ModelSpec, ids: NDArray[np.int64]) -> None:
 @given(spec=card_specs(), data=st.data())
 def test_any_design_computes_what_torch_computes(spec: ModelSpec, data: st.DataObject) -> None:
     length = data.draw(st.integers(1, spec.max_seq_len))
+    spec = spec.replace(dropout=0.0)  # with it: test_dropout
     assert_like_torch(spec, tokens(spec, data.draw(st.integers(1, 3)), length))
 
 

@@ -13,6 +13,7 @@ import importlib.util
 import os
 import re
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ needs_arithmetic = pytest.mark.skipif(
 SPECS = {
     "llama": ModelSpec(
         hidden_dim=64, num_layers=2, num_heads=4, num_kv_heads=2, mlp_dim=96, max_seq_len=64,
-        vocab_size=65,
+        vocab_size=65, dropout=0.1,
     ),
     "gpt-2": ModelSpec(
         hidden_dim=64, num_layers=1, num_heads=2, num_kv_heads=2, mlp_dim=128, max_seq_len=40,
@@ -67,8 +68,10 @@ def uses() -> Iterator[tuple[str, ast.Call | None]]:
     tree = ast.parse(Path(ttnn_kernels.__file__).read_text(encoding="utf-8"))
     called = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("ttnn", "self._ttnn"):
-            yield node.attr, called.get(id(node))
+        if isinstance(node, ast.Attribute):
+            found = re.fullmatch(r"(?:self\._)?ttnn\.([\w.]+)", ast.unparse(node))
+            if found is not None:
+                yield found[1], called.get(id(node))
 
 
 def parameters_of(operation: Any) -> list[set[str]]:
@@ -83,7 +86,7 @@ def parameters_of(operation: Any) -> list[set[str]]:
 
 def test_the_kernels_name_ttnn_at_all() -> None:
     names = [name for name, _ in uses()]
-    assert {"matmul", "softmax", "silu_bw", "eq", "deallocate"} < set(names)
+    assert {"matmul", "softmax", "silu_bw", "eq", "experimental.dropout"} < set(names)
 
 
 @needs_ttnn
@@ -91,10 +94,10 @@ def test_every_operation_exists_and_takes_the_keywords_that_it_is_given() -> Non
     import ttnn
 
     for name, call in uses():
-        assert hasattr(ttnn, name), name
+        operation = attrgetter(name)(ttnn)  # raises AttributeError
         if call is not None:
             given = {keyword.arg for keyword in call.keywords if keyword.arg is not None}
-            operation = ttnn.Tensor.__init__ if name == "Tensor" else getattr(ttnn, name)
+            operation = ttnn.Tensor.__init__ if name == "Tensor" else operation
             overloads = parameters_of(operation)
             assert any(given <= overload for overload in overloads), (name, given, overloads)
 
@@ -143,7 +146,9 @@ def test_a_device_takes_every_operation_and_its_allocator_agrees_with_the_ledger
     learner.update([batch(spec, 2), batch(spec, 3)], 2, 1e-3)
     monkeypatch.undo()
     counted = graph_peak_memory(spec, run, card.banks)
-    assert (counted.resident_bytes, counted.peak_bytes) == (resident, most)
+    assert counted.resident_bytes == resident
+    # What operations had for themselves, and gave back before anyone could look, comes on top.
+    assert most <= counted.peak_bytes <= 1.05 * most
     inputs, targets = batch(spec, 4)
     assert learner.validation_loss([(inputs, targets)])[1] == targets.size
     assert learner.decoder.next_logits(inputs[0, :33]).shape == (spec.vocab_size,)
@@ -154,12 +159,22 @@ def test_a_device_takes_every_operation_and_its_allocator_agrees_with_the_ledger
 
 @needs_ttnn
 @needs_arithmetic
+def test_a_device_draws_the_same_mask_for_the_same_seed(card: Ops) -> None:
+    one, same, other = (card.keep_mask((1, 1, 256, 256), 0.25, s) for s in (5, 5, 6))
+    drawn = card.download(one)
+    np.testing.assert_array_equal(card.download(same), drawn)
+    assert not np.array_equal(card.download(other), drawn)
+    assert (drawn == 0).mean() == pytest.approx(0.25, abs=0.02)
+
+
+@needs_ttnn
+@needs_arithmetic
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16"])
 @pytest.mark.parametrize("name", SPECS)
 def test_a_device_learns_as_numpy_does(card: Ops, name: str, precision: str) -> None:
     """Within bf16: gradients point the same way, and twelve steps lose as much."""
-    spec = SPECS[name].replace(init_std=0.1)
+    spec = SPECS[name].replace(init_std=0.1, dropout=0.0)  # masks differ from numpy's
     run = RunSpec(batch_size=2, precision=precision, learning_rate=3e-3)
     start, losses, gradients = initial_weights(spec, 1), {}, {}
     for kind, ops in (("numpy", Ops(NumpyKernels())), ("card", card)):

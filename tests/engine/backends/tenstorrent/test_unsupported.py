@@ -30,7 +30,6 @@ def test_nothing_is_missing_for_all_optimizers_and_checkpointing(optimizer: str)
 @pytest.mark.parametrize(
     ("changes", "fix"),
     [
-        ({"dropout": 0.1}, {"dropout": 0.0}),
         ({"hidden_dim": 48}, {"hidden_dim": 64}),
         ({"hidden_dim": 36, "num_heads": 6, "num_kv_heads": 6}, {"hidden_dim": 96}),
         ({"precision": "fp32"}, {"precision": "bf16-mixed"}),
