@@ -38,10 +38,17 @@ class Decoder:
         self.parameters = Parameters(spec, ops, precision, weights)
         self._constants: Constants | None = None
 
-    def loss(self, inputs_BT: Ids, targets_BT: Ids) -> Tensor:
-        """Mean cross-entropy in nats, (1, 1, 1, 1)."""
+    def loss(self, inputs_BT: Ids, targets_BT: Ids, rows: int = 0) -> Tensor:
+        """Mean cross-entropy in nats, (1, 1, 1, 1).
+
+        The batch is filled up to ``rows`` sequences that count nothing: operations are compiled
+        for every size that they meet, so a last batch of fewer sequences would cost many seconds.
+        """
+        filling = max(0, rows - inputs_BT.shape[0])
+        inputs_BT = np.pad(inputs_BT, ((0, filling), (0, 0)))
+        targets_BT = np.pad(targets_BT, ((0, filling), (0, 0)))
         features_ND = self._features(inputs_BT)
-        targets, share_N = self._aim(targets_BT, 1)
+        targets, share_N = self._aim(targets_BT, 1, filling)
         loss = self._head(inputs_BT).loss(features_ND, targets, share_N)
         targets.free(self.ops)
         self.ops.free(features_ND, share_N)
@@ -57,9 +64,17 @@ class Decoder:
         return apart[:, :length]
 
     def next_logits(self, inputs_T: Ids) -> Array:
-        """Scores (V,) of the token that follows ``inputs_T``; only these leave the card."""
+        """Scores (V,) of the token that follows ``inputs_T``; only these leave the card.
+
+        The text is filled up to the length that was last worked on, where it is shorter: a text
+        that grows token by token meets operations that are compiled already.
+        """
+        count = inputs_T.shape[0]
+        if self._constants is not None:
+            room = min(self._constants.stored_length, self.spec.max_seq_len)
+            inputs_T = np.pad(inputs_T, (0, max(0, room - count)))
         features_ND = self._features(inputs_T[None])
-        last = np.full((1, 1, 1, TILE), inputs_T.shape[0] - 1)
+        last = np.full((1, 1, 1, TILE), count - 1)
         place = self.ops.upload(last, "ids")
         row_D = self.ops.embedding(place, features_ND)
         self.ops.free(place, features_ND)
@@ -203,11 +218,11 @@ class Decoder:
         self.ops.free(narrow_ND)
         return gradient_ND
 
-    def _aim(self, targets_BT: Ids, count: int) -> tuple[Batch, Tensor]:
+    def _aim(self, targets_BT: Ids, count: int, filling: int = 0) -> tuple[Batch, Tensor]:
         """Targets, and what each token counts: 1 / (B · T · count), filling 0."""
         rows, length = targets_BT.shape
         share = np.zeros((rows, whole_tiles(length)))
-        share[:, :length] = 1.0 / (rows * length * count)
+        share[: rows - filling, :length] = 1.0 / ((rows - filling) * length * count)
         return Batch(self.ops, targets_BT), self.ops.upload(share.reshape(1, 1, -1, 1), "fp32")
 
     def _places(self, inputs: Batch) -> Batch:

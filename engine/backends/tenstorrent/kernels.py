@@ -81,7 +81,7 @@ class Kernels(Protocol):
         """The same memory under another shape of whole tiles. (reshape: seen)"""
 
     def keep_mask(self, shape: Shape, probability: float, seed: int) -> Any:
-        """bf16: 1, or with ``probability`` 0; the same for one seed. (dropout: documented)"""
+        """bf16: 1, or with ``probability`` 0; the same for one seed. (rand, ge: documented)"""
 
     def embedding(self, ids: Any, table: Any) -> Any:
         """The row of ``table`` for each id. (embedding: seen)"""

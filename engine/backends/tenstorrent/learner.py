@@ -87,9 +87,10 @@ class Learner:
 
     def validation_loss(self, batches: Iterable[tuple[Ids, Ids]]) -> tuple[float, int]:
         """Mean loss in nats a token, and the number of tokens; each token weighs the same."""
-        total, count = 0.0, 0
+        total, count, rows = 0.0, 0, 0
         for inputs_BT, targets_BT in batches:
-            loss = self.ops.number(self.decoder.loss(inputs_BT, targets_BT))
+            rows = max(rows, inputs_BT.shape[0])
+            loss = self.ops.number(self.decoder.loss(inputs_BT, targets_BT, rows))
             total += loss * targets_BT.size
             count += targets_BT.size
         assert count, "there is no validation text"

@@ -67,7 +67,7 @@ class Ops:
     def keep_mask(self, shape: Shape, probability: float, seed: int) -> Tensor:
         """bf16: 0 with ``probability``, otherwise 1; one ``seed`` of 32 bits gives the same."""
         mask = self._new(shape, "bf16", self.kernels.keep_mask(shape, probability, seed))
-        self._took_inside(stored_bytes(shape, "bf16", self.banks))  # it is made from ones
+        self._took_inside(stored_bytes(shape, "bf16", self.banks))  # numbers drawn
         return mask
 
     # Elementwise

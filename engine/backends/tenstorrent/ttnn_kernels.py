@@ -129,11 +129,17 @@ class TtnnKernels:
         return self._ttnn.reshape(x, shape)
 
     def keep_mask(self, shape: Shape, probability: float, seed: int) -> Any:
-        """Dropout of ones; ttnn drops in bf16 only."""
+        """Of uniform numbers, which ttnn seeds differently on every core.
+
+        ttnn.experimental.dropout gives all cores one seed: each would draw the same mask for its
+        part of the tensor.
+        """
         ttnn = self._ttnn
-        ones = ttnn.ones(shape, dtype=ttnn.bfloat16, layout=ttnn.TILE_LAYOUT, device=self._device)
-        mask = ttnn.experimental.dropout(ones, probability=probability, scale=1.0, seed=seed)
-        ttnn.deallocate(ones)
+        drawn = ttnn.rand(
+            shape, self._device, dtype=ttnn.bfloat16, layout=ttnn.TILE_LAYOUT, seed=seed or 1
+        )  # fmt: skip
+        mask = ttnn.ge(drawn, probability)
+        ttnn.deallocate(drawn)
         return mask
 
     def embedding(self, ids: Any, table: Any) -> Any:

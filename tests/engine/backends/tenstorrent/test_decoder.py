@@ -164,11 +164,22 @@ def test_tokens_to_come_change_no_score() -> None:
     assert np.abs(before[:, -1] - after[:, -1]).max() > 1e-3
 
 
-@pytest.mark.parametrize("length", [1, 7, 32, 40])
+@pytest.mark.parametrize("length", [1, 7, 32, 33, 40])
 def test_the_next_token_is_scored_as_the_last_of_all(length: int) -> None:
+    """Also where the text is filled up to the length of an earlier one."""
     spec = small(head_bias=True)
     card, ids = on_card(spec, weights_of(torch_model(spec))), tokens(spec, 1, length)[:, :-1]
-    np.testing.assert_allclose(card.next_logits(ids[0]), card.logits(ids)[0, -1], rtol=1e-12)
+    expected = card.logits(ids)[0, -1]
+    for before in (32, 40):
+        card.logits(tokens(spec, 1, before)[:, :-1])
+        np.testing.assert_allclose(card.next_logits(ids[0]), expected, rtol=1e-12)
+
+
+def test_sequences_that_fill_a_batch_count_nothing() -> None:
+    spec = small()
+    card, ids = on_card(spec, weights_of(torch_model(spec))), tokens(spec, 2, 33)
+    plain, filled = (card.loss(ids[:, :-1], ids[:, 1:], rows) for rows in (0, 5))
+    assert card.ops.number(filled) == pytest.approx(card.ops.number(plain), rel=1e-12)
 
 
 def test_more_tokens_than_the_context_are_refused() -> None:
