@@ -77,6 +77,10 @@ class Learner:
         assert total is not None, "an update needs at least one batch"
         return total
 
+    def held_gradients(self) -> Mapping[str, Tensor]:
+        """What ``gradients`` left, by name; ``apply`` and the next ``gradients`` free them."""
+        return self._gradients.by_name
+
     def clip(self) -> Tensor:
         """Cut the gradient to ``grad_clip``; its true length."""
         return clip(self.ops, self._gradients, self._grad_clip)
