@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engine.backends.tenstorrent.constants import PRECISIONS
 from engine.backends.tenstorrent.decoder import Decoder, Ids
@@ -100,12 +99,12 @@ class Learner:
         assert count, "there is no validation text"
         return total / count, count
 
-    def export_weights(self) -> dict[str, NDArray[np.float32]]:
-        """fp32 weights by published name: a checkpoint's model.safetensors."""
+    def export_weights(self) -> dict[str, Array]:
+        """Weights by published name: a checkpoint's model.safetensors. fp32 from a card."""
         return self.decoder.parameters.export()
 
-    def export_state(self) -> dict[str, NDArray[np.float32]]:
-        """The optimizer's state: a checkpoint's optimizer.safetensors."""
+    def export_state(self) -> dict[str, Array]:
+        """The optimizer's state: a checkpoint's optimizer.safetensors. fp32 from a card."""
         return self.optimizer.export()
 
     def load(self, weights: Mapping[str, Array], state: Mapping[str, Array], steps: int) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engine.backends.tenstorrent.kernels import Array
 from engine.backends.tenstorrent.ops import Ops
@@ -82,8 +81,8 @@ class Optimizer(ABC):
             self._parameters.replace(name, updated)
         self._ops.free(*numbers.values())
 
-    def export(self) -> dict[str, NDArray[np.float32]]:
-        """The state by "<kind>/<weight>", in the weights' published shapes."""
+    def export(self) -> dict[str, Array]:
+        """The state by "<kind>/<weight>", in the weights' published shapes, as ``Parameters``'."""
         places = self._parameters.placements
         return {
             key: places[key.split("/", 1)[1]].take(self._ops.download(tensor))

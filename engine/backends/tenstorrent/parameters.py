@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-import numpy as np
-from numpy.typing import NDArray
-
 from engine.backends.tenstorrent.constants import Precision
 from engine.backends.tenstorrent.kernels import Array
 from engine.backends.tenstorrent.layout import Placement, placements
@@ -63,8 +60,8 @@ class Parameters:
         for name, array in placed.items():
             self.replace(name, self._ops.upload(array, "fp32"))
 
-    def export(self) -> dict[str, NDArray[np.float32]]:
-        """The fp32 weights by name, in their published shapes."""
+    def export(self) -> dict[str, Array]:
+        """The weights by name, in their published shapes: fp32 from a card, 64 bits from numpy."""
         return {
             name: place.take(self._ops.download(self.masters[name]))
             for name, place in self.placements.items()
