@@ -69,12 +69,7 @@ class Attention:
         self, number: int, gradients: Gradients, saved: AttentionSaved, gradient_ND: Tensor,
         dropout: Dropout,
     ) -> Tensor:  # fmt: skip
-        """The gradient of x from that of the result, both in x's format; frees ``saved``.
-
-        With P the probabilities and O = P v: dv = Pᵀ dO; dP = dO vᵀ; the scores' gradient is
-        P · (dP - Σ dP · P), and from it dq = dS k / √h, dk = dSᵀ q / √h. Dropout thins P where it
-        is multiplied with v, and dP.
-        """
+        """The gradient of x from that of the result, both in x's format; frees ``saved``."""
         layer = f"model.layers.{number}.self_attn"
         ops = self._ops
         joined_N = linear_backward(
@@ -82,6 +77,28 @@ class Attention:
         )
         heads_BKRh = self._grouped(self._split(joined_N, self._spec.num_heads))
         ops.free(joined_N, saved.joined)
+        q_BHTh, k_BKTh, v_BKTh = self._heads_backward(number, saved, heads_BKRh, dropout)
+        parts = (("q_proj", q_BHTh, True), ("k_proj", k_BKTh, True), ("v_proj", v_BKTh, False))
+        out_ND: Tensor | None = None
+        for name, heads, turn in parts:
+            part_ND = self._project_backward(
+                f"{layer}.{name}", gradients, saved.x, heads, turn=turn
+            )
+            out_ND = part_ND if out_ND is None else self._sum(out_ND, part_ND)
+        ops.free(saved.x)
+        assert out_ND is not None
+        return out_ND
+
+    def _heads_backward(
+        self, number: int, saved: AttentionSaved, heads_BKRh: Tensor, dropout: Dropout
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients of q (B, H, T, h), k and v from that of the heads O, which is freed.
+
+        With P the probabilities and O = P v: dv = Pᵀ dO; dP = dO vᵀ; the scores' gradient is
+        P · (dP - Σ dP · P), and from it dq = dS k / √h, dk = dSᵀ q / √h. Dropout thins P where it
+        is multiplied with v, and dP. Frees q, k and v of ``saved``.
+        """
+        ops = self._ops
         shares_BKRT = self._probabilities(saved.q, saved.k)
         narrow_BKRT = self._thinned(shares_BKRT, number, dropout)
         v_BKTh = ops.matmul(narrow_BKRT, heads_BKRh, transpose_a=True)
@@ -97,16 +114,7 @@ class Attention:
         ops.free(scores_BKRT, saved.q)
         q_BHTh = self._single(q_BKRh)
         ops.free(q_BKRh)
-        parts = (("q_proj", q_BHTh, True), ("k_proj", k_BKTh, True), ("v_proj", v_BKTh, False))
-        out_ND: Tensor | None = None
-        for name, heads, turn in parts:
-            part_ND = self._project_backward(
-                f"{layer}.{name}", gradients, saved.x, heads, turn=turn
-            )
-            out_ND = part_ND if out_ND is None else self._sum(out_ND, part_ND)
-        ops.free(saved.x)
-        assert out_ND is not None
-        return out_ND
+        return q_BHTh, k_BKTh, v_BKTh
 
     def _project(self, layer: str, x_ND: Tensor, heads: int, *, turn: bool) -> Tensor:
         flat_N = linear(self._ops, self._parameters, layer, x_ND)

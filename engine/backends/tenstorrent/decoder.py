@@ -94,19 +94,7 @@ class Decoder:
         ops, blocks = self.ops, self._blocks(inputs_BT)
         dropout = Dropout(ops, self.spec.dropout, key)
         inputs = Batch(ops, inputs_BT)
-        whole_ND = self._embed(inputs)
-        x_ND = dropout.apply(whole_ND, 0, EMBEDDING)
-        ops.free(whole_ND)
-        saved: list[BlockSaved | Tensor] = []
-        for block in blocks:
-            before_ND = x_ND
-            x_ND, kept = block.forward(before_ND, dropout)
-            if self.checkpointing:
-                _free_all(ops, kept)
-                saved.append(before_ND)
-            else:
-                saved.append(kept)
-                ops.free(before_ND)
+        x_ND, saved = self._forward(inputs, blocks, dropout)
         features_ND, final = self._finish(x_ND)
         ops.free(x_ND)
         targets, share_N = self._aim(targets_BT, count)
@@ -123,6 +111,25 @@ class Decoder:
         inputs.free(ops)
         ops.free(embedded_ND)
         return loss
+
+    def _forward(
+        self, inputs: Batch, blocks: list[Block], dropout: Dropout
+    ) -> tuple[Tensor, list[BlockSaved | Tensor]]:
+        """The stream after the last block, and what each needs to go backward."""
+        whole_ND = self._embed(inputs)
+        x_ND = dropout.apply(whole_ND, 0, EMBEDDING)
+        self.ops.free(whole_ND)
+        saved: list[BlockSaved | Tensor] = []
+        for block in blocks:
+            before_ND = x_ND
+            x_ND, kept = block.forward(before_ND, dropout)
+            if self.checkpointing:
+                _free_all(self.ops, kept)
+                saved.append(before_ND)
+            else:
+                saved.append(kept)
+                self.ops.free(before_ND)
+        return x_ND, saved
 
     def _block_backward(
         self, block: Block, gradients: Gradients, saved: BlockSaved | Tensor, gradient_ND: Tensor,
