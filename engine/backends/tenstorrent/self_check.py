@@ -36,6 +36,7 @@ _STEPS = 4
 _LEAST_COSINE, _MOST_LOSS_ERROR = 0.99, 0.05
 # Gradients shorter than this part of the whole are nothing but rounding (a key's bias).
 _NEGLIGIBLE = 1e-4
+_FP32_ERROR = 2.0**-22
 _DROPPED, _DROPPED_TOLERANCE = 0.25, 0.02
 
 
@@ -68,7 +69,10 @@ def self_check(ops: Ops) -> SelfCheck:
         errors += [abs(loss / exact - 1) for loss, exact in zip(losses, exact_losses, strict=True)]
     worst = min(cosines, key=lambda weight: cosines[weight])
     error = max(errors)
-    problem = _gradient_problem(worst, cosines[worst]) or _loss_problem(error) or _mask_problem(ops)
+    problem = (
+        _gradient_problem(worst, cosines[worst]) or _loss_problem(error)
+        or _precision_problem(ops) or _mask_problem(ops)
+    )  # fmt: skip
     return SelfCheck(problem, cosines[worst], worst, error)
 
 
@@ -122,6 +126,33 @@ def _loss_problem(error: float) -> str:
     if error <= _MOST_LOSS_ERROR:  # false for NaN
         return ""
     return f"a loss is {error:.0%} off what it should be: the card's arithmetic cannot be trusted"
+
+
+def _precision_problem(ops: Ops) -> str:
+    """fp32 weights must keep 24 bits through upload, arithmetic and download.
+
+    A matrix unit keeps 11 of them; whatever takes its path would let small updates vanish.
+    """
+    generator = np.random.default_rng(3)
+    a, b = generator.standard_normal((2, 1, 1, 64, 64)).astype(np.float32)
+    x, y = ops.upload(a, "fp32"), ops.upload(b, "fp32")
+    results = {
+        "moved to the card and back": (ops.download(x), a),
+        "added": (ops.download(ops.add(x, y)), a + b),
+        "subtracted": (ops.download(ops.subtract(x, y)), a - b),
+        "multiplied": (ops.download(ops.multiply(x, y)), a * b),
+        "multiplied by a number": (ops.download(ops.scale(x, 0.1)), a * np.float32(0.1)),
+    }
+    for done, (found, expected) in results.items():
+        error = float(np.abs(found - expected).max())
+        if not error <= _FP32_ERROR * float(np.abs(expected).max()):
+            return f"fp32 numbers lose digits when they are {done}: weights would stop moving"
+    large = np.arange(2**20 - 32, 2**20, dtype=np.float32)
+    column = ops.upload(large.reshape(1, 1, 32, 1), "fp32")
+    row = ops.upload(large.reshape(1, 1, 1, 32), "fp32")
+    if not np.array_equal(ops.download(ops.equal(column, row, "bf16"))[0, 0], np.eye(32)):
+        return "token ids are confused with their neighbours: a large vocabulary cannot be learned"
+    return ""
 
 
 def _mask_problem(ops: Ops) -> str:

@@ -67,6 +67,25 @@ class MasksThatNeverRepeat(NumpyKernels):
         return super().keep_mask(shape, probability, self.drawn)
 
 
+class ElevenBits(NumpyKernels):
+    """Elementwise products on the path of the matrix unit, whose numbers have 11 bits."""
+
+    def binary(self, name: Any, a: Array, b: Array) -> Array:
+        result = super().binary(name, a, b)
+        if name != "multiply":
+            return result
+        mantissa, exponent = np.frexp(result)
+        return np.ldexp(np.round(mantissa * 2**11) / 2**11, exponent)
+
+
+class NeighbouringIds(NumpyKernels):
+    """Ids of more than 14 bits lose their last four."""
+
+    def equal(self, a: Array, b: Array, dtype: Any) -> Array:
+        unit = 16 if a.max() >= 2**14 else 1
+        return super().equal(a // unit, b // unit, dtype)
+
+
 @pytest.mark.parametrize(
     ("kernels", "words"),
     [
@@ -74,6 +93,8 @@ class MasksThatNeverRepeat(NumpyKernels):
         (WrongSlope, "gpt-2: "),
         (ForgottenTranspose, "points elsewhere"),
         (LooseLogarithm, "off what it should be"),
+        (ElevenBits, "when they are multiplied"),
+        (NeighbouringIds, "token ids are confused"),
         (OneMask, "two seeds draw the same mask"),
         (MasksThatNeverRepeat, "draws two different masks"),
     ],
