@@ -18,7 +18,7 @@ from engine.backends.tenstorrent.layout import Sizes
 from engine.backends.tenstorrent.linear import linear, linear_backward
 from engine.backends.tenstorrent.ops import Ops
 from engine.backends.tenstorrent.parameters import Gradients, Parameters
-from engine.backends.tenstorrent.tensor import Dtype, Tensor
+from engine.backends.tenstorrent.tensor import Tensor
 from engine.spec import ModelSpec
 
 
@@ -26,7 +26,7 @@ class AttentionSaved(NamedTuple):
     """What the backward pass needs."""
 
     x: Tensor  # (N, D)
-    q: Tensor  # (B, K, R, h), with R = G · T rows
+    q: Tensor  # (B, K, R, h), with R = G · T rows, divided by √h
     k: Tensor  # (B, K, T, h)
     v: Tensor  # (B, K, T, h)
     joined: Tensor  # (N, H · h): the heads side by side, as the output projection reads them
@@ -50,16 +50,20 @@ class Attention:
         """The result of layer ``number`` in the wide format. Shares x."""
         layer = f"model.layers.{number}.self_attn"
         ops = self._ops
-        q_BHTh = self._project(f"{layer}.q_proj", x_ND, self._spec.num_heads, turn=True)
+        straight_BHTh = self._project(f"{layer}.q_proj", x_ND, self._spec.num_heads, turn=True)
+        q_BKRh = self._grouped(ops.scale(straight_BHTh, self._scale))
+        ops.free(straight_BHTh)
         k_BKTh = self._project(f"{layer}.k_proj", x_ND, self._spec.num_kv_heads, turn=True)
         v_BKTh = self._project(f"{layer}.v_proj", x_ND, self._spec.num_kv_heads, turn=False)
-        q_BKRh = self._grouped(q_BHTh)
-        ops.free(q_BHTh)
         shares_BKRT = self._probabilities(q_BKRh, k_BKTh)
-        narrow_BKRT = self._thinned(shares_BKRT, number, dropout)
+        narrow_BKRT = ops.cast(shares_BKRT, self._compute)
         ops.free(shares_BKRT)
-        heads_BKRh = ops.matmul(narrow_BKRT, v_BKTh)
+        thinned_BKRT = dropout.thin(narrow_BKRT, number, ATTENTION)
         ops.free(narrow_BKRT)
+        unscaled_BKRh = ops.matmul(thinned_BKRT, v_BKTh)
+        ops.free(thinned_BKRT)
+        heads_BKRh = dropout.scaled(unscaled_BKRh)
+        ops.free(unscaled_BKRh)
         joined_N = self._join(self._single(heads_BKRh))
         ops.free(heads_BKRh)
         out_ND = linear(ops, self._parameters, f"{layer}.o_proj", joined_N, self._wide)
@@ -95,22 +99,26 @@ class Attention:
         """Gradients of q (B, H, T, h), k and v from that of the heads O, which is freed.
 
         With P the probabilities and O = P v: dv = Pᵀ dO; dP = dO vᵀ; the scores' gradient is
-        P · (dP - Σ dP · P), and from it dq = dS k / √h, dk = dSᵀ q / √h. Dropout thins P where it
-        is multiplied with v, and dP. Frees q, k and v of ``saved``.
+        P · (dP - Σ dP · P), and from it dq = dS k / √h, dk = dSᵀ (q / √h). With dropout, P is
+        thinned everywhere but in the last product, and O scaled. Frees q, k and v of ``saved``.
         """
         ops = self._ops
+        scaled_BKRh = dropout.scaled(heads_BKRh)
+        ops.free(heads_BKRh)
         shares_BKRT = self._probabilities(saved.q, saved.k)
-        narrow_BKRT = self._thinned(shares_BKRT, number, dropout)
-        v_BKTh = ops.matmul(narrow_BKRT, heads_BKRh, transpose_a=True)
+        thinned_BKRT = dropout.thin(shares_BKRT, number, ATTENTION)
+        narrow_BKRT = ops.cast(thinned_BKRT, self._compute)
+        v_BKTh = ops.matmul(narrow_BKRT, scaled_BKRh, transpose_a=True)
         ops.free(narrow_BKRT)
-        thinned_BKRT = ops.matmul(heads_BKRh, saved.v, transpose_b=True, dtype=self._wide)
-        gradient_BKRT = dropout.apply(thinned_BKRT, number, ATTENTION)
-        ops.free(thinned_BKRT, saved.v)
-        scores_BKRT = self._score_gradient(shares_BKRT, gradient_BKRT, heads_BKRh.dtype)
-        ops.free(shares_BKRT, gradient_BKRT, heads_BKRh)
+        gradient_BKRT = ops.matmul(scaled_BKRh, saved.v, transpose_b=True, dtype=self._wide)
+        ops.free(scaled_BKRh, saved.v)
+        weighted_BKRT = ops.multiply(gradient_BKRT, thinned_BKRT)
+        ops.free(gradient_BKRT, thinned_BKRT)
+        scores_BKRT = self._score_gradient(shares_BKRT, weighted_BKRT)
+        ops.free(shares_BKRT, weighted_BKRT)
         q_BKRh = ops.scale(ops.matmul(scores_BKRT, saved.k), self._scale)
         ops.free(saved.k)
-        k_BKTh = ops.scale(ops.matmul(scores_BKRT, saved.q, transpose_a=True), self._scale)
+        k_BKTh = ops.matmul(scores_BKRT, saved.q, transpose_a=True)
         ops.free(scores_BKRT, saved.q)
         q_BHTh = self._single(q_BKRh)
         ops.free(q_BKRh)
@@ -142,34 +150,24 @@ class Attention:
         return part_ND
 
     def _probabilities(self, q_BKRh: Tensor, k_BKTh: Tensor) -> Tensor:
-        """softmax(q kᵀ / √h + mask), (B, K, G · T, T), in the wide format."""
+        """softmax(q kᵀ + mask), (B, K, G · T, T), in the wide format; q is divided by √h."""
         ops = self._ops
-        products_BKRT = ops.matmul(q_BKRh, k_BKTh, transpose_b=True, dtype=self._wide)
-        scores_BKRT = ops.scale(products_BKRT, self._scale)
-        ops.free(products_BKRT)
+        scores_BKRT = ops.matmul(q_BKRh, k_BKTh, transpose_b=True, dtype=self._wide)
         masked_BHTT = ops.add(self._single(scores_BKRT), self._constants.mask_HTT)
         ops.free(scores_BKRT)
         shares_BHTT = ops.softmax(masked_BHTT)
         ops.free(masked_BHTT)
         return self._grouped(shares_BHTT)
 
-    def _thinned(self, shares_BKRT: Tensor, number: int, dropout: Dropout) -> Tensor:
-        """The probabilities as they are multiplied with the values."""
-        thinned_BKRT = dropout.apply(shares_BKRT, number, ATTENTION)
-        narrow_BKRT = self._ops.cast(thinned_BKRT, self._compute)
-        self._ops.free(thinned_BKRT)
-        return narrow_BKRT
-
-    def _score_gradient(self, shares_BKRT: Tensor, gradient_BKRT: Tensor, dtype: Dtype) -> Tensor:
-        """P · (dP - Σ dP · P) in ``dtype``."""
+    def _score_gradient(self, shares_BKRT: Tensor, weighted_BKRT: Tensor) -> Tensor:
+        """P · dP - P · Σ P · dP, in the format that is multiplied."""
         ops = self._ops
-        weighted_BKRT = ops.multiply(gradient_BKRT, shares_BKRT)
         sums_BKR = ops.sum(weighted_BKRT, -1)
         along_BKRT = ops.multiply(shares_BKRT, sums_BKR)
         ops.free(sums_BKR)
         scores_BKRT = ops.subtract(weighted_BKRT, along_BKRT)
-        ops.free(weighted_BKRT, along_BKRT)
-        narrow_BKRT = ops.cast(scores_BKRT, dtype)
+        ops.free(along_BKRT)
+        narrow_BKRT = ops.cast(scores_BKRT, self._compute)
         ops.free(scores_BKRT)
         return narrow_BKRT
 

@@ -29,6 +29,13 @@ class Dropout:
 
         The result may share the memory of x, which stays the caller's.
         """
+        thinned = self.thin(x, layer, place)
+        scaled = self.scaled(thinned)
+        self._ops.free(thinned)
+        return scaled
+
+    def thin(self, x: Tensor, layer: int, place: int) -> Tensor:
+        """The first half of ``apply``: some numbers 0, the others as they were."""
         ops = self._ops
         if self._probability == 0:
             return ops.share(x)
@@ -37,9 +44,13 @@ class Dropout:
         ops.free(mask)
         kept = ops.multiply(x, factors)
         ops.free(factors)
-        scaled = ops.scale(kept, 1.0 / (1.0 - self._probability))
-        ops.free(kept)
-        return scaled
+        return kept
+
+    def scaled(self, x: Tensor) -> Tensor:
+        """The second half, which can as well be applied to a smaller product of ``thin``."""
+        if self._probability == 0:
+            return self._ops.share(x)
+        return self._ops.scale(x, 1.0 / (1.0 - self._probability))
 
     def _seed(self, layer: int, place: int) -> int:
         numbers = (*self._key, layer, place)
