@@ -5,10 +5,31 @@ from __future__ import annotations
 import math
 
 from engine.parameter import SpecError, Value
-from engine.run_spec import RunSpec
+from engine.run_spec import RunSpec, run_to_dict
 from engine.spec import ModelSpec, model_parameters
 
 _TILE = 32
+# What each setting may be, the first being the way out, and why it may be nothing else.
+_ALLOWED: dict[str, tuple[tuple[Value, ...], str]] = {
+    "optimizer": (
+        ("adamw", "sgd-momentum", "sgd"),
+        "the Tenstorrent backend has AdamW and SGD with and without momentum",
+    ),
+    "compile": (
+        ("auto", "off"),
+        "torch.compile does not run on a Tenstorrent card, whose operations are compiled anyway",
+    ),
+    "attention": (
+        ("auto",),
+        "the Tenstorrent backend computes attention in one way: scores are written out, one layer "
+        "at a time, and not kept",
+    ),
+    "loss_chunk": (
+        (None,),
+        "the Tenstorrent backend computes the loss of a batch at once: make the batch smaller and "
+        "accumulate more of them for the same effect",
+    ),
+}
 
 
 def unsupported(spec: ModelSpec, run: RunSpec) -> tuple[SpecError, ...]:
@@ -17,8 +38,8 @@ def unsupported(spec: ModelSpec, run: RunSpec) -> tuple[SpecError, ...]:
     Each problem comes with values that remove it and leave the design valid. All kinds of norms,
     positions, attention, feed-forward networks and optimizers are there, and dropout.
     """
-    found = (_width(spec), _precision(run), _compile(run))
-    return tuple(problem for problem in found if problem is not None)
+    found = [problem for problem in (_width(spec), _precision(run)) if problem is not None]
+    return (*found, *_settings(run))
 
 
 def _width(spec: ModelSpec) -> SpecError | None:
@@ -47,8 +68,14 @@ def _precision(run: RunSpec) -> SpecError | None:
     return SpecError("precision", message, {"precision": "bf16-mixed"})
 
 
-def _compile(run: RunSpec) -> SpecError | None:
-    if run.compile != "on":
-        return None
-    message = "torch.compile does not run on a Tenstorrent card, whose operations are compiled"
-    return SpecError("compile", message, {"compile": "auto"})
+def _settings(run: RunSpec) -> list[SpecError]:
+    """Settings of which this backend has one kind only.
+
+    Read by name: those that this version's runs do not have are nowhere else to be refused.
+    """
+    values = run_to_dict(run)
+    return [
+        SpecError(name, message, {name: allowed[0]})
+        for name, (allowed, message) in _ALLOWED.items()
+        if values.get(name, allowed[0]) not in allowed
+    ]

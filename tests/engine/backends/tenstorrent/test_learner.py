@@ -18,7 +18,6 @@ from engine.models.decoder import Decoder
 from engine.parameter import Value
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
-from engine.training import optimizer
 from engine.training import update as torchs
 from engine.training.checkpoint import optimizer_tensors
 from tests.engine.backends.tenstorrent.designs import (
@@ -52,7 +51,7 @@ def torch_learner(model: Decoder, chosen: RunSpec) -> torchs.Learner:
     learner = torchs.Learner(model, chosen, nullcontext)
     learner.masters.weights = dict(model.named_parameters())
     learner.masters._copied = []
-    learner.optimizer = optimizer.build_optimizer(model.parameters(), chosen)
+    learner.optimizer = torchs.build_optimizer(model.parameters(), chosen)
     return learner
 
 
