@@ -21,13 +21,11 @@ _ALLOWED: dict[str, tuple[tuple[Value, ...], str]] = {
     ),
     "attention": (
         ("auto",),
-        "the Tenstorrent backend computes attention in one way: scores are written out, one layer "
-        "at a time, and not kept",
+        "the Tenstorrent backend has one kind of attention: it keeps no scores",
     ),
     "loss_chunk": (
         (None,),
-        "the Tenstorrent backend computes the loss of a batch at once: make the batch smaller and "
-        "accumulate more of them for the same effect",
+        "the Tenstorrent backend takes the loss of a whole batch: accumulate smaller ones instead",
     ),
 }
 
