@@ -43,14 +43,17 @@ class Learner:
         )  # fmt: skip
         self.optimizer = build_optimizer(ops, self.decoder.parameters, run)
         self._gradients = Gradients(ops)
-        self._grad_clip, self._seed = run.grad_clip, run.seed
+        self._grad_clip = run.grad_clip
 
-    def update(self, batches: Iterable[tuple[Ids, Ids]], count: int, rate: float) -> Update:
+    def update(
+        self, batches: Iterable[tuple[Ids, Ids]], count: int, rate: float, seed: int = 0
+    ) -> Update:
         """Learn from ``count`` micro-batches (inputs (B, T), targets (B, T)) with rate ``rate``.
 
-        Waits for the card. A loss that is no finite number leaves the weights as they were.
+        ``seed`` chooses the masks of dropout. Waits for the card. A loss that is no finite number
+        leaves the weights as they were.
         """
-        loss = self.gradients(batches, count)
+        loss = self.gradients(batches, count, seed)
         length = self.clip()
         update = Update(self.ops.number(loss), self.ops.number(length))
         if np.isfinite(update.loss) and np.isfinite(update.grad_norm):
@@ -59,14 +62,14 @@ class Learner:
             self._gradients.clear()
         return update
 
-    def gradients(self, batches: Iterable[tuple[Ids, Ids]], count: int) -> Tensor:
+    def gradients(self, batches: Iterable[tuple[Ids, Ids]], count: int, seed: int = 0) -> Tensor:
         """Gather the mean gradient of ``count`` micro-batches of one size; their mean loss."""
         self._gradients.clear()
         total: Tensor | None = None
         for micro, (inputs_BT, targets_BT) in enumerate(batches):
             loss = self.decoder.loss_and_gradients(
                 self._gradients, inputs_BT, targets_BT, count,
-                key=(self._seed, self.optimizer.steps, micro),
+                key=(seed, micro),
             )  # fmt: skip
             if total is None:
                 total = loss
@@ -110,9 +113,10 @@ class Learner:
     def load(self, weights: Mapping[str, Array], state: Mapping[str, Array], steps: int) -> None:
         """Go on from a checkpoint after ``steps`` updates, of whatever backend wrote it.
 
-        Raises ValueError, with nothing changed, for those of another model or optimizer.
+        An empty state is a new one. Raises ValueError, with nothing changed, for those of another
+        model or optimizer.
         """
         placed_weights = self.decoder.parameters.placed(weights)
-        placed_state = self.optimizer.placed(state)
+        placed_state = self.optimizer.placed(state or self.optimizer.new_state())
         self.decoder.parameters.take(placed_weights)
         self.optimizer.take(placed_state, steps)

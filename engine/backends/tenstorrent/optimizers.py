@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 
 from engine.backends.tenstorrent.kernels import Array
+from engine.backends.tenstorrent.layout import Placement
 from engine.backends.tenstorrent.ops import Ops
 from engine.backends.tenstorrent.parameters import Gradients, Parameters
 from engine.backends.tenstorrent.tensor import Tensor
@@ -65,10 +66,13 @@ class Optimizer(ABC):
         self._ops, self._parameters, self._run = ops, parameters, run
         self.steps = 0
         self.state: dict[str, Tensor] = {}
-        for name, place in parameters.placements.items():
-            for kind in self.kinds:
-                zeros = partial(np.zeros, place.stored, np.float32)
-                self.state[f"{kind}/{name}"] = ops.make(place.stored, "fp32", zeros)
+        for key in state_shapes(parameters.placements, run):
+            stored = self._place(key).stored
+            self.state[key] = ops.make(stored, "fp32", partial(np.zeros, stored, np.float32))
+
+    def new_state(self) -> dict[str, Array]:
+        """What is remembered before the first update."""
+        return {key: np.zeros(self._place(key).shape, np.float32) for key in self.state}
 
     def step(self, gradients: Gradients, rate: float) -> None:
         """One update with learning rate ``rate``."""
@@ -83,9 +87,8 @@ class Optimizer(ABC):
 
     def export(self) -> dict[str, Array]:
         """The state by "<kind>/<weight>", in the weights' published shapes, as ``Parameters``'."""
-        places = self._parameters.placements
         return {
-            key: places[key.split("/", 1)[1]].take(self._ops.download(tensor))
+            key: self._place(key).take(self._ops.download(tensor))
             for key, tensor in self.state.items()
         }
 
@@ -94,14 +97,16 @@ class Optimizer(ABC):
         if state.keys() != self.state.keys():
             strange = sorted(state.keys() ^ self.state.keys())
             raise ValueError(f"the state is not of this optimizer: {strange[0]}")
-        places = self._parameters.placements
-        return {key: places[key.split("/", 1)[1]].put(array) for key, array in state.items()}
+        return {key: self._place(key).put(array) for key, array in state.items()}
 
     def take(self, placed: Mapping[str, Array], steps: int) -> None:
         """Go on from ``placed``, the state after ``steps`` updates."""
         for key, array in placed.items():
             self._remember(key, self._ops.upload(array, "fp32"))
         self.steps = steps
+
+    def _place(self, key: str) -> Placement:
+        return self._parameters.placements[key.split("/", 1)[1]]
 
     def _factors(self, rate: float) -> dict[str, float]:
         """Numbers of this step, by name."""
@@ -209,6 +214,12 @@ class Momentum(SGD):
 
 
 _OPTIMIZERS: dict[str, type[Optimizer]] = {"adamw": AdamW, "sgd-momentum": Momentum, "sgd": SGD}
+
+
+def state_shapes(places: Mapping[str, Placement], run: RunSpec) -> dict[str, tuple[int, ...]]:
+    """The published shape of everything that the run's optimizer remembers."""
+    kinds = _OPTIMIZERS[run.optimizer].kinds
+    return {f"{kind}/{name}": place.shape for name, place in places.items() for kind in kinds}
 
 
 def build_optimizer(ops: Ops, parameters: Parameters, run: RunSpec) -> Optimizer:

@@ -46,7 +46,8 @@ def train(card: Learner, source: BatchSource, first: int, last: int) -> list[flo
     losses = []
     for step in range(first, last):
         batches = (source.training_batch(step, micro) for micro in range(RUN.accumulation_steps))
-        update = card.update(batches, RUN.accumulation_steps, learning_rate(RUN, step))
+        rate = learning_rate(RUN, step)
+        update = card.update(batches, RUN.accumulation_steps, rate, seed=step)
         losses.append(update.loss)
     return losses
 

@@ -23,10 +23,11 @@ import pytest
 from engine.backends.tenstorrent import ttnn_kernels
 from engine.backends.tenstorrent.layout import initial_weights
 from engine.backends.tenstorrent.learner import Learner
+from engine.backends.tenstorrent.model import open_model
 from engine.backends.tenstorrent.numpy_kernels import NumpyKernels
 from engine.backends.tenstorrent.ops import Ops
 from engine.backends.tenstorrent.peak_memory import graph_peak_memory
-from engine.backends.tenstorrent.self_check import self_check
+from engine.parameter import SpecError
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
 
@@ -38,6 +39,7 @@ needs_ttnn = pytest.mark.skipif(
 needs_device = pytest.mark.skipif(
     not (_MOCK or _COMPUTES), reason="no Tenstorrent card, simulator or mock device was named"
 )
+ttnns_files = pytest.mark.leaves_behind("ttnn keeps reports and its MPI's files")
 needs_arithmetic = pytest.mark.skipif(
     _MOCK or not _COMPUTES, reason="no Tenstorrent card or simulator was named"
 )
@@ -103,6 +105,20 @@ def test_every_operation_exists_and_takes_the_keywords_that_it_is_given() -> Non
             assert any(given <= overload for overload in overloads), (name, given, overloads)
 
 
+@needs_ttnn
+@needs_device
+@ttnns_files
+def test_a_device_is_opened_for_training_unless_it_is_a_mock() -> None:
+    run = RunSpec(precision="bf16-mixed", device="n150:0")
+    if _MOCK:
+        with pytest.raises(SpecError, match="mock device"):
+            open_model(SPECS["llama"], run)
+        return
+    model = open_model(SPECS["llama"], run)
+    assert "ttnn" in model.versions
+    model.close()
+
+
 @pytest.fixture(scope="module")
 def card() -> Iterator[Ops]:
     with ttnn_kernels.opened(0) as ops:
@@ -116,6 +132,7 @@ def batch(spec: ModelSpec, seed: int) -> tuple[Any, Any]:
 
 @needs_ttnn
 @needs_device
+@ttnns_files
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16"])
 @pytest.mark.parametrize("name", SPECS)
 def test_a_device_takes_every_operation_and_its_allocator_agrees_with_the_ledger(
@@ -159,14 +176,8 @@ def test_a_device_takes_every_operation_and_its_allocator_agrees_with_the_ledger
 
 
 @needs_ttnn
-@needs_device
-def test_a_device_passes_the_self_check_unless_it_is_a_mock(card: Ops) -> None:
-    found = self_check(card)
-    assert ("mock device" in found.problem) if _MOCK else not found.problem
-
-
-@needs_ttnn
 @needs_arithmetic
+@ttnns_files
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16"])
 @pytest.mark.parametrize("name", SPECS)
