@@ -26,7 +26,7 @@ class Kernels(Protocol):
 
     The comments say which ttnn operation stands behind each, and whether it was seen to compute
     correctly on a simulated Wormhole chip (ttnn 0.77, bf16) or is taken from ttnn's
-    documentation alone.
+    documentation alone. fp32 was never seen.
     """
 
     def upload(self, make: Callable[[], Array], dtype: Dtype) -> Any:

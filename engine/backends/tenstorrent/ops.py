@@ -97,7 +97,7 @@ class Ops:
         return self._new(shape, dtype, self.kernels.equal(a.data, b.data, dtype))
 
     def scale(self, x: Tensor, factor: float) -> Tensor:
-        """x · factor. For factors that never change: ttnn may compile each one anew."""
+        """x · factor, a number of the host."""
         return self._like(x, self.kernels.scale(x.data, factor))
 
     def shift(self, x: Tensor, amount: float) -> Tensor:

@@ -1,7 +1,7 @@
 """The optimizers of engine.training.optimizer, in operations of a card, and the clip.
 
 What changes from step to step (the learning rate, AdamW's corrections) is uploaded as a tensor of
-one number: given as plain numbers, ttnn might compile an operation anew for each.
+one number, so that no version of ttnn has a reason to compile an operation anew for each.
 """
 
 from __future__ import annotations
