@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor
 
+from engine.alibi import alibi_slopes
 from engine.rotary import rope_attention_factor, rope_frequencies
 from engine.spec import ModelSpec
 
@@ -45,18 +46,6 @@ def rotate(x_BTHh: Tensor, cos_T1k: Tensor, sin_T1k: Tensor) -> Tensor:
     """
     a, b = x_BTHh.chunk(2, dim=-1)
     return torch.cat((a * cos_T1k - b * sin_T1k, b * cos_T1k + a * sin_T1k), dim=-1)
-
-
-def alibi_slopes(num_heads: int) -> tuple[float, ...]:
-    """Slope of each head: 2^(-8i/n), i = 1 … n, for n a power of two.
-
-    For other n: the slopes of the next smaller power of two p, then every other slope of 2p
-    (Press et al. 2021, https://arxiv.org/abs/2108.12409, and the authors' code).
-    """
-    power = 1 << (num_heads.bit_length() - 1)
-    slopes = [2.0 ** (-8 * i / power) for i in range(1, power + 1)]
-    between = [2.0 ** (-8 * i / (2 * power)) for i in range(1, 2 * power + 1, 2)]
-    return tuple(slopes + between[: num_heads - power])
 
 
 def alibi_bias(positions_T: Tensor, positions_S: Tensor, num_heads: int) -> Tensor:

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from engine.alibi import alibi_slopes
 from engine.models.attention import CausalSelfAttention, look_around
 from engine.models.decoder import build
-from engine.models.positions import alibi_slopes
 from engine.rotary import rope_frequencies
 from engine.spec import ModelSpec
 from tests.engine.models.designs import HEADS, PLACEMENTS, POSITIONS, tiny

@@ -7,13 +7,7 @@ import math
 import pytest
 import torch
 
-from engine.models.positions import (
-    alibi_bias,
-    alibi_slopes,
-    rotate,
-    rotation_table,
-    sinusoidal_table,
-)
+from engine.models.positions import alibi_bias, rotate, rotation_table, sinusoidal_table
 from tests.engine.models.designs import tiny
 
 
@@ -60,20 +54,6 @@ def test_sinusoids_are_the_original_transformers() -> None:
             angle = position / 10_000 ** (2 * i / 16)
             assert table[position, 2 * i].item() == pytest.approx(math.sin(angle), abs=1e-5)
             assert table[position, 2 * i + 1].item() == pytest.approx(math.cos(angle), abs=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("heads", "slopes"),
-    [
-        (1, (1 / 256,)),
-        (2, (1 / 16, 1 / 256)),
-        (8, (1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64, 1 / 128, 1 / 256)),
-        (6, (1 / 4, 1 / 16, 1 / 64, 1 / 256, 1 / 2, 1 / 8)),
-        (3, (1 / 16, 1 / 256, 1 / 4)),
-    ],
-)
-def test_alibi_slopes_are_the_published_ones(heads: int, slopes: tuple[float, ...]) -> None:
-    assert alibi_slopes(heads) == pytest.approx(slopes, rel=1e-12)
 
 
 def test_alibi_lowers_scores_by_distance_and_forbids_what_is_ahead() -> None:

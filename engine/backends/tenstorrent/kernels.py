@@ -1,0 +1,87 @@
+"""What a set of kernels must be able to do: the arithmetic behind engine.backends.tenstorrent.ops.
+
+Kernels are given the data of valid operands (``Ops`` has checked shapes and number formats) and
+return new data of the shape that ``Ops`` has worked out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.backends.tenstorrent.tensor import Dtype, Shape
+
+Array = NDArray[Any]
+Binary = Literal["add", "subtract", "multiply"]
+Unary = Literal["exp", "log", "reciprocal", "sqrt", "rsqrt"]
+Bend = Literal["relu", "gelu", "silu"]
+BENDS: tuple[Bend, ...] = ("relu", "gelu", "silu")
+
+
+class Kernels(Protocol):
+    """Arithmetic on data of one kind: numpy arrays, ttnn tensors, or nothing at all.
+
+    The comments say which ttnn operation stands behind each, and whether it was seen to compute
+    correctly on a simulated Wormhole chip (ttnn 0.77, bf16) or is taken from ttnn's
+    documentation alone. fp32 was never seen.
+    """
+
+    def upload(self, make: Callable[[], Array], dtype: Dtype) -> Any:
+        """Data of the array that ``make`` gives, four-dimensional. (Tensor: seen)"""
+
+    def download(self, data: Any) -> NDArray[np.float32] | NDArray[np.float64]:
+        """Data as an array. (to_torch or to_numpy: seen)"""
+
+    def free(self, data: Any) -> None:
+        """Give the memory back. (deallocate: seen)"""
+
+    def cast(self, x: Any, dtype: Dtype) -> Any:
+        """``x`` in another number format. (typecast: documented)"""
+
+    def binary(self, name: Binary, a: Any, b: Any) -> Any:
+        """Elementwise with broadcasting. (add, subtract, multiply: seen)"""
+
+    def equal(self, a: Any, b: Any, dtype: Dtype) -> Any:
+        """1 where equal, otherwise 0, with broadcasting. (eq: documented)"""
+
+    def scale(self, x: Any, factor: float) -> Any:
+        """``x`` · ``factor``. (multiply by a number: seen)"""
+
+    def shift(self, x: Any, amount: float) -> Any:
+        """``x`` + ``amount``. (add of a number: seen)"""
+
+    def matmul(self, a: Any, b: Any, transpose_a: bool, transpose_b: bool, dtype: Dtype) -> Any:
+        """Products of the last two dimensions, one for each of the first two. (matmul: seen)"""
+
+    def sum(self, x: Any, dim: int) -> Any:
+        """Over dimension -1 or -2, which stays with size 1. (sum: seen)"""
+
+    def max(self, x: Any) -> Any:
+        """Over the last dimension, which stays with size 1. (max: seen)"""
+
+    def unary(self, name: Unary, x: Any) -> Any:
+        """Elementwise. (exp, reciprocal, rsqrt: seen; log, sqrt: documented)"""
+
+    def softmax(self, x: Any) -> Any:
+        """Over the last dimension, safe for large numbers. (softmax: seen)"""
+
+    def bend(self, name: Bend, x: Any) -> Any:
+        """ReLU, exact GELU or SiLU. (relu, silu: seen; gelu: documented)"""
+
+    def bend_backward(self, name: Bend, gradient: Any, x: Any) -> Any:
+        """``gradient`` times the slope at ``x``. (silu_bw: seen; relu_bw, gelu_bw: documented)"""
+
+    def transpose(self, x: Any) -> Any:
+        """The last two dimensions swapped. (transpose: seen)"""
+
+    def reshape(self, x: Any, shape: Shape) -> Any:
+        """The same memory under another shape of whole tiles. (reshape: seen)"""
+
+    def keep_mask(self, shape: Shape, probability: float, seed: int) -> Any:
+        """bf16: 1, or with ``probability`` 0; the same for one seed. (rand, ge: documented)"""
+
+    def embedding(self, ids: Any, table: Any) -> Any:
+        """The row of ``table`` for each id. (embedding: seen)"""

@@ -1,0 +1,59 @@
+"""Weights in whole tiles and back, and the random start."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from engine.backends.tenstorrent.layout import initial_weights, placements
+from engine.families.decoder import weights
+from engine.families.weight import expand
+from engine.models.decoder import build
+from engine.spec import ModelSpec
+from tests.engine.backends.tenstorrent.designs import card_specs, small
+
+
+@given(card_specs())
+def test_weights_come_back_as_they_were_put(spec: ModelSpec) -> None:
+    generator = np.random.default_rng(0)
+    listed = dict(expand(weights(spec)))
+    assert placements(spec).keys() == listed.keys()
+    for name, shape in listed.items():
+        weight = generator.standard_normal(shape)
+        place = placements(spec)[name]
+        stored = place.put(weight)
+        assert stored.shape == place.stored
+        assert all(size % 32 == 0 for size in stored.shape[2:] if size > 1)
+        np.testing.assert_array_equal(place.take(stored), weight)
+        assert np.count_nonzero(stored) == np.count_nonzero(weight)
+
+
+def test_each_head_begins_at_a_tile() -> None:
+    place = placements(small())["model.layers.0.self_attn.q_proj.weight"]
+    stored = place.put(np.arange(1.0, 1.0 + 32 * 32).reshape(32, 32))
+    assert stored.shape == (1, 1, 4 * 32, 32)
+    assert stored[0, 0, 32, 0] == 1 + 8 * 32  # the second head, after 8 rows and 24 of zeros
+    assert not stored[0, 0, 8:32].any()
+
+
+def test_a_weight_of_another_shape_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"shape \(3, 3\), this model \(37, 32\)"):
+        placements(small())["model.embed_tokens.weight"].put(np.zeros((3, 3)))
+
+
+def test_the_random_start_is_spread_as_torchs() -> None:
+    spec = small(
+        hidden_dim=128, mlp_dim=512, num_layers=3, norm="layernorm", qkv_bias=True, init_std=0.02
+    )
+    found, again = initial_weights(spec, 7), initial_weights(spec, 7)
+    torchs = {name: p.detach().numpy() for name, p in build(spec, seed=7).named_parameters()}
+    assert found.keys() == torchs.keys()
+    for name, weight in found.items():
+        assert weight.dtype == np.float32
+        np.testing.assert_array_equal(weight, again[name])
+        assert weight.shape == torchs[name].shape
+        assert weight.std() == pytest.approx(torchs[name].std(), rel=0.1), name
+        assert weight.mean() == pytest.approx(torchs[name].mean(), abs=2e-3), name
+    name = "model.embed_tokens.weight"
+    assert not np.array_equal(initial_weights(spec, 8)[name], found[name])
