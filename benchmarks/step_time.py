@@ -178,14 +178,20 @@ def trained(name: str, precision: str, seconds: float) -> list[float]:
 
 
 def anchor() -> float:
-    """Seconds for the same product of matrices each time: what the machine itself does."""
+    """Seconds for the same product of matrices each time: what the machine itself does.
+
+    On one thread: how long others take to wake is another matter.
+    """
     import torch
 
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     matrix, times = torch.ones(768, 768), []
-    for _ in range(20):
+    for _ in range(30):
         began = time.perf_counter()
         torch.mm(matrix, matrix)
         times.append(time.perf_counter() - began)
+    torch.set_num_threads(threads)
     return statistics.median(times)
 
 
