@@ -179,12 +179,17 @@ def _phases(lines: tuple[PhaseLine, ...], batch_size: int) -> tuple[Phase, ...]:
 
 
 def _phase(line: PhaseLine, size: int, batch_size: int) -> Phase:
-    sequences = line.sequences(batch_size)
-    sizes = [
-        fixed + sequences * each
-        for fixed, each in zip(line.fixed, line.per_sequence)  # noqa: B905 - both have five
-    ]
-    return Phase(line.name, size, dict(zip(KINDS, sizes)))  # noqa: B905
+    n = line.sequences(batch_size)
+    weights, gradients, optimizer, activations, logits = line.fixed
+    each = line.per_sequence
+    kinds = {
+        "weights": weights + n * each[0],
+        "gradients": gradients + n * each[1],
+        "optimizer": optimizer + n * each[2],
+        "activations": activations + n * each[3],
+        "logits": logits + n * each[4],
+    }
+    return Phase(line.name, size, kinds)
 
 
 def phase_lines(spec: ModelSpec, run: RunSpec) -> tuple[PhaseLine, ...]:

@@ -5,6 +5,7 @@ Training makes them of these sizes, and the accounting counts them so.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from engine.run_spec import RunSpec
@@ -59,8 +60,7 @@ def validation_pass(spec: ModelSpec, run: RunSpec) -> ValidationPass:
 def sampling_pass(spec: ModelSpec, run: RunSpec) -> SamplingPass:
     """The longest sample of a run; no tokenizer makes more tokens of a prompt than it has bytes."""
     context = spec.max_seq_len
-    prompts = (len(prompt[:MAX_PROMPT_CHARACTERS].encode()) for prompt in run.prompts)
-    prompt = max(prompts, default=_OWN_PROMPT_BYTES)
+    prompt = _longest_bytes(run.prompts)
     whole = prompt + run.sample_tokens
     return SamplingPass(
         prompt=min(prompt, context),
@@ -68,3 +68,9 @@ def sampling_pass(spec: ModelSpec, run: RunSpec) -> SamplingPass:
         held=min(whole, context),
         capacity=max(1, min(whole, context)),
     )
+
+
+@lru_cache(maxsize=16)
+def _longest_bytes(prompts: tuple[str, ...]) -> int:
+    sizes = (len(prompt[:MAX_PROMPT_CHARACTERS].encode()) for prompt in prompts)
+    return max(sizes, default=_OWN_PROMPT_BYTES)
