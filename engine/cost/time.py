@@ -22,8 +22,9 @@ from engine.spec import ModelSpec
 # Never less than steps of one and the same design differ by from day to day, which is all that is
 # open where it was trained here.
 _NINE_OF_TEN, _LEAST_WIDTH, _STEADY = 3.2, 0.08, 0.06
-# Twice the threads do 2 ** 0.9 times the work, and one thread alone launches in 0.4 of the time
-# (seven designs, one thread and two: predicted from two, one was then missed by 1 to 28 %).
+# Twice the threads do 2 ** 0.9 times the work, and one thread alone launches in 0.4 of the time.
+# Roughly: from prices with two threads, one thread was foretold within 10 % for steps of half a
+# second and up to half as long again as it took for steps of 20 ms, which hardly share anything.
 _SHARING, _ALONE = 0.9, 0.4
 # Calibration is called disturbed from this part of its threads being wanted by other programs.
 _DISTURBED = 0.1
