@@ -222,7 +222,11 @@ class StepTape(Tape):
         """One block, with the gradient of its output alive; leaves that of its input."""
         self._phase = phase
         if self.again:
+            # Pre-norm, mixed: the sublayer's gradient is cast before what it meets is asked for.
+            cast = self.input if self.pre and self.mixed else 0
+            self._take(cast)
             self._run_again()
+            self._give(cast)  # it is taken again with the sublayer's way back
         for sublayer in (self._mlp_backward, self._attention_backward):
             if self.pre:
                 sublayer(0)

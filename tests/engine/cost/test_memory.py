@@ -35,6 +35,10 @@ NAMED = {
     ),
     "large vocabulary": ({"vocab_size": 8_000, "tied_embeddings": False}, {}),
     "checkpointing": ({}, {"gradient_checkpointing": True}),
+    "mixed, checkpointing, fullest while a block is computed again": (
+        {"mlp_dim": 128, "norm": "layernorm", "num_layers": 3},
+        {"precision": "bf16-mixed", "gradient_checkpointing": True, "batch_size": 64},
+    ),
     "accumulation": ({}, {"accumulation_steps": 2}),
     "dropout": ({"dropout": 0.1}, {}),
     "post-norm": ({"norm_position": "post"}, {}),
