@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import evaluate, measure, startup, step_time
+from benchmarks import evaluate, measure, memory_formula, memory_process, startup, step_time
 from engine.cost.parameters import count
 from engine.run_spec import check_run
 from engine.spec import check
@@ -83,3 +83,20 @@ def test_a_benchmark_that_is_not_there_is_named() -> None:
     )  # fmt: skip
     assert done.returncode == 2
     assert "no benchmark is called fly" in done.stderr
+
+
+def test_the_formula_of_memory_is_studied(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["memory_formula", "3"])
+    assert memory_formula.main() == 0
+    printed = capsys.readouterr().out
+    assert "false verdicts 'fits': 0" in printed
+    assert printed.startswith("3 drawn designs")
+
+
+def test_designs_are_the_same_for_a_seed_and_of_the_size_wanted() -> None:
+    assert memory_formula.drawn(5) == memory_formula.drawn(5) != memory_formula.drawn(6)
+    spec, run = memory_process.drawn(7)
+    assert memory_process.drawn(7) == (spec, run)
+    assert run.device == "cpu"
