@@ -279,6 +279,9 @@ class Tape:
         self._take(shared)
         self._scores_forward(keep, bool(cache))
         self._give(0 if keep and self.fused and not self.in_fp32 else shared)
+        if not self.fused and self.tokens > 1 and self.spec.num_heads > 1:
+            self._take(heads)  # laid out side by side
+            self._give(heads)
         self._take(self.input)
         if not keep:
             self._give(own + heads)
@@ -330,8 +333,7 @@ class Tape:
         self._take(self.heads if casts else 0)
         saved = 3 * wide + self._long_matrices() * scores if keep else 0
         self._alive = before
-        self._take(saved + self.heads + (self.heads if apart else 0))
-        self._give(self.heads if apart else 0)
+        before[1] += saved + self.heads
 
     def _mlp_forward(self, keep: bool, *, output: bool) -> None:
         """Leaves the output beside what is saved."""
