@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QApplication, QLineEdit
 from engine import __version__
 from engine.cost.calibration import Calibration, CalibrationError, load_calibration
 from engine.devices.card import card_name
+from engine.devices.host import free_memory_bytes
 from engine.locations import data_home
 from engine.presets import preset
 from engine.recipe import FIRST_LOOK_S, predicted_time, proposed_run
@@ -24,7 +25,12 @@ from trickster_gui.bridge import RunBridge
 from trickster_gui.cards.desk import CardDesk
 from trickster_gui.commands import Command
 from trickster_gui.controls import fonts
-from trickster_gui.devices import Surroundings, full_surroundings, with_tools_asked
+from trickster_gui.devices import (
+    Surroundings,
+    full_surroundings,
+    with_free_memory,
+    with_tools_asked,
+)
 from trickster_gui.document import Document, History
 from trickster_gui.main_window import MainWindow
 from trickster_gui.messages import Messages
@@ -34,6 +40,7 @@ from trickster_gui.session import KEPT_STEPS, Session, SessionError, load_sessio
 from trickster_gui.theme import ThemeSource
 
 FIRST_PRESET = "first-minute"
+_FREE_MEMORY_MS = 15_000
 _SAVE_MS = 600
 # The window is there and at rest before anything is measured.
 _MEASURE_AFTER_MS = 1_500
@@ -65,6 +72,9 @@ class Application(QObject):
         self._save_failed = self._measuring = False
         # Not restarted by further changes: a drag that goes on is saved all the same.
         self._save_timer = QTimer(self, singleShot=True, interval=_SAVE_MS)
+        # Other programs take memory and give it back: a verdict of this morning is worth nothing.
+        self._free_timer = QTimer(self, interval=_FREE_MEMORY_MS)
+        self._free_timer.timeout.connect(self.look_at_free_memory)
         self._save_timer.timeout.connect(self.save)
         self.document.changed.connect(self._save_soon)
         self.window.state_changed.connect(self._save_soon)
@@ -77,6 +87,13 @@ class Application(QObject):
         self.bridge.run_in_background(full_surroundings, self._devices_listed, self._devices_failed)
         self._show_calibration()
         self.bridge.attach_latest()
+        self._free_timer.start()
+
+    def look_at_free_memory(self) -> None:
+        """Judge fit by what is free now, where that has changed."""
+        around = with_free_memory(self.window.around, free_memory_bytes())
+        if around is not self.window.around:
+            self.window.show_surroundings(around)
 
     def _devices_listed(self, around: Surroundings) -> None:
         """Show what drivers tell at once; then ask Tenstorrent's tools, which may take long."""
@@ -192,6 +209,7 @@ class Application(QObject):
     def save(self, *, sync: bool = False) -> None:
         """Write the session now. A failure is told once."""
         self._save_timer.stop()
+        self._free_timer.stop()
         try:
             save_session(self.session_path, self.session(), sync=sync)
         except OSError as error:

@@ -12,6 +12,8 @@ from engine.devices.tenstorrent_boards import PresentCard
 from engine.words import binary_bytes
 from trickster_gui.controls.search_list import Entry
 
+# Less free memory more or less is not worth a new verdict on every design.
+_NOTICED = 256 << 20
 CARDS, HERE, NOT_HERE = "Tenstorrent cards", "In this computer", "Not here: cost only"
 
 
@@ -85,6 +87,19 @@ def with_tools_asked(around: Surroundings, stop: Callable[[], bool]) -> Surround
     """
     found = discover(stop=stop)
     return replace(around, cards=found.cards, problems=found.problems)
+
+
+def with_free_memory(around: Surroundings, free_bytes: int) -> Surroundings:
+    """The same with so much main memory free now; itself where that hardly makes a difference."""
+    host = tuple(_with_free(device, free_bytes) for device in around.host)
+    return around if host == around.host else replace(around, host=host)
+
+
+def _with_free(device: Device, free_bytes: int) -> Device:
+    if device.kind not in ("cpu", "mps") or device.free_bytes is None:
+        return device
+    free = min(free_bytes, device.memory_bytes or free_bytes)
+    return device if abs(free - device.free_bytes) < _NOTICED else replace(device, free_bytes=free)
 
 
 def device_entries(

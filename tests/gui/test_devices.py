@@ -11,8 +11,10 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel
 from pytestqt.qtbot import QtBot
 
+from engine.devices.card import Device
 from tests.engine.devices.recorded import chip, program, smi_printing, snapshot
 from trickster_gui.app import Application
+from trickster_gui.devices import Surroundings, with_free_memory
 
 # The offscreen platform says so whenever a list opens.
 pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
@@ -65,3 +67,13 @@ def test_what_a_tool_says_is_shown_as_it_is(application: Application) -> None:
     (label,) = (label for label in recent.findChildren(QLabel) if "tt-smi" in label.text())
     assert label.textFormat() == Qt.TextFormat.PlainText
     recent.close()
+
+
+def test_free_memory_is_taken_over_where_it_makes_a_difference() -> None:
+    cpu = Device("cpu", "CPU", "cpu", 1, 8 << 30, 8 << 30, free_bytes=4 << 30)
+    gpu = Device("cuda:0", "GPU", "cuda", 1, 8 << 30, 8 << 30, free_bytes=4 << 30)
+    around = Surroundings((cpu, gpu))
+    assert with_free_memory(around, (4 << 30) + 1) is around
+    less = with_free_memory(around, 1 << 30)
+    assert [device.free_bytes for device in less.host] == [1 << 30, 4 << 30]
+    assert with_free_memory(around, 64 << 30).host[0].free_bytes == 8 << 30

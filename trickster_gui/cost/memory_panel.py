@@ -86,7 +86,11 @@ class MemoryPanel(Part):
         return self._selected
 
     def set_devices(self, devices: Sequence[Device]) -> None:
-        """One row for each device, in this order."""
+        """One row for each device, in this order; rows stay where only their figures change."""
+        if [row.device.name for row in self.rows] == [device.name for device in devices]:
+            for row, device in zip(self.rows, devices, strict=True):
+                row.set_device(device)
+            return
         for row in self.rows:
             row.hide()
             row.deleteLater()

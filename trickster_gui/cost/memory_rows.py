@@ -44,6 +44,14 @@ class DeviceRow(Row):
         self._source = source_text(device)
         self.setToolTip(self._source)
 
+    def set_device(self, device: Device) -> None:
+        """The same device with other figures, such as what is free of its memory."""
+        if device != self.device:
+            self.device, self._still = device, None
+            self._source = source_text(device)
+            self._describe()
+            self.update()
+
     def show_fit(self, fit: Fit, memory: TrainingMemory) -> None:
         """Show how much of the device a training step needs."""
         if (fit, memory) == (self.fit, self._memory):

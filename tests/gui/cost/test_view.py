@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
@@ -454,3 +455,25 @@ def test_a_tick_is_drawn_within_a_frame(qtbot: QtBot, view: CostView, document: 
         QApplication.processEvents()
         times.append(time.thread_time() - began)
     assert statistics.median(times) < 0.050
+
+
+def test_rows_stay_where_only_free_memory_changes(
+    qtbot: QtBot, make_view: MakeView, devices: tuple[Device, ...]
+) -> None:
+    view = make_view(device="cpu")
+    row = device_row(view, "cpu")
+    assert row.fit is not None
+    assert row.fit.verdict == "fits"
+    row.setFocus()
+    busy = tuple(
+        replace(device, free_bytes=1 << 20) if device.name == "cpu" else device
+        for device in devices
+    )
+    view.set_devices(busy)
+    settled(qtbot, view)
+    assert device_row(view, "cpu") is row
+    assert row.hasFocus()
+    assert row.fit.verdict == "tight"
+    assert "are free now" in view.memory.reason_text
+    assert "Free when asked: 1.00 MiB" in row.toolTip()
+    view.grab()
