@@ -357,8 +357,11 @@ class StepTape(Tape):
             self._take(gradients=self.e * spec.max_seq_len * spec.hidden_dim)
             self._accumulated(spec.max_seq_len * spec.hidden_dim)
             self._give(fixed=self.tokens * width)
-        self._take(gradients=self.e * spec.vocab_size * spec.hidden_dim)
+        table = self.e * spec.vocab_size * spec.hidden_dim
+        self._take(gradients=table)
         self._give(self.residual)
+        if spec.tied_embeddings and not self.mixed:  # the head's is a view: not in place
+            self._take(gradients=table)
 
     # --- steps of which the above consist --------------------------------------------------------
 
@@ -397,6 +400,9 @@ class StepTape(Tape):
             self._give(freed)
         self._logits(-logits)
         if added:
+            if self.pre or self.mixed:  # to another matrix's, which is a view: not in place
+                self._take(added)
+                self._give(added)
             self._add(added)
         if self.mixed:
             self._take(gradients=self.e * linear.total)

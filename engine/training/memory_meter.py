@@ -30,9 +30,9 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ``phase`` is the name of what is going on; whoever knows it sets it. ``peaks`` has the most
     bytes that were alive when something was allocated in each phase, in their order.
 
-    Where two gradients meet, autograd adds one to the other in place, but not while a dispatch
-    mode looks on: then it makes a third tensor. That moment is left out, since it never comes
-    when nobody looks.
+    Where two gradients meet, autograd adds to the first in place, unless that is a view; while a
+    dispatch mode looks on, it always makes a third tensor. That moment is left out where it never
+    comes when nobody looks.
     """
 
     def __init__(self) -> None:
@@ -64,9 +64,10 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         result = func(*args, **(kwargs or {}))
+        replaces = _sums_gradients(func) and not args[0]._is_view()
         for leaf in tree_iter(result):
             if isinstance(leaf, torch.Tensor):
-                self._count(leaf, replaces=_sums_gradients(func))
+                self._count(leaf, replaces=replaces)
         return result
 
     def _count(self, tensor: torch.Tensor, *, replaces: bool = False) -> None:
