@@ -360,7 +360,8 @@ class StepTape(Tape):
         table = self.e * spec.vocab_size * spec.hidden_dim
         self._take(gradients=table)
         self._give(self.residual)
-        if spec.tied_embeddings and not self.mixed:  # the head's is a view: not in place
+        a_view = self.chunk is None and not self.mixed
+        if spec.tied_embeddings and a_view:  # of the head's gradient: not added in place
             self._take(gradients=table)
 
     # --- steps of which the above consist --------------------------------------------------------
