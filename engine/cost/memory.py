@@ -67,6 +67,11 @@ class TrainingMemory:
     at_peak: dict[str, int]
 
     @property
+    def learning_peak_bytes(self) -> int:
+        """The fullest moment of steps and validation, without samples."""
+        return max(phase.bytes for phase in self.phases if phase.name != SAMPLING)
+
+    @property
     def step_peak_bytes(self) -> int:
         """The fullest moment of a step, without validation and samples."""
         between = (VALIDATION, SAMPLING)

@@ -246,9 +246,11 @@ class Trainer:
         batches = (
             to_device(inputs, targets, parts.backend.device) for inputs, targets in sequences
         )
-        measured = validation_loss(parts.model, batches, parts.backend, self._control.stopping)
+        with self._meter.around_validation(self._live_tensors):
+            measured = validation_loss(parts.model, batches, parts.backend, self._control.stopping)
         if measured is None:
             return
+        self._meter.validation_done()
         loss, tokens = measured
         if not math.isfinite(loss):
             raise DivergedError(progress.step, loss, 0.0)

@@ -2,12 +2,12 @@
 
 CUDA: the allocator's peak of live blocks (``max_memory_allocated``), all steps so far.
 MPS: the driver's memory, the largest value seen after a step.
-CPU: the peak of live tensor storages over the first two steps, the second of which has the
-optimizer's state already. Every operation's results are looked at as they are made
+CPU: the peak of live tensor storages over the first validation and the first two steps, the second
+of which has the optimizer's state already. Every operation's results are looked at as they are made
 (TorchDispatchMode) and each storage counts once until it is freed. It is the quantity that the
 CUDA allocator counts, without the interpreter, libraries and fragmentation that resident memory
-would add; scratch memory inside one kernel is not seen. Later steps do the same work in the same
-memory, so the meter stops after two and costs nothing more.
+would add; scratch memory inside one kernel is not seen. Later ones do the same work in the same
+memory, so the meter stops there and costs nothing more. Samples are not measured.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class MemoryMeter:
 
     def __init__(self, device: torch.device, earlier_peak: int | None = None) -> None:
         self._device = device
-        self._steps = 0
+        self._steps, self._of_validation = 0, 0
         self._peak = earlier_peak
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
@@ -114,6 +114,23 @@ class MemoryMeter:
         self._storages.add(live())
         return self._storages
 
+    def around_validation(
+        self, live: Callable[[], Iterable[torch.Tensor]]
+    ) -> AbstractContextManager[Any]:
+        """What a validation runs in: on the CPU the first is looked at, later ones are like it."""
+        if self._device.type != "cpu" or self._of_validation:
+            return nullcontext()
+        self._storages = LiveStorages()
+        self._storages.add(live())
+        return self._storages
+
+    def validation_done(self) -> None:
+        """Take the validation that was just run into account."""
+        if self._device.type == "cpu" and not self._of_validation:
+            self._of_validation = self._storages.peak_bytes
+            del self._storages
+        self._ask_mps()
+
     def measuring(self) -> bool:
         """Whether the next step is looked at operation by operation, which compiled code hides."""
         return self._device.type == "cpu" and self._steps < _COUNTED_STEPS
@@ -124,7 +141,10 @@ class MemoryMeter:
             self._peak = max(self._peak or 0, self._storages.peak_bytes)
             self._steps += 1
             del self._storages
-        elif self._device.type == "mps":
+        self._ask_mps()
+
+    def _ask_mps(self) -> None:
+        if self._device.type == "mps":
             self._peak = max(self._peak or 0, torch.mps.driver_allocated_memory())
 
     @property
@@ -132,4 +152,4 @@ class MemoryMeter:
         """The peak so far."""
         if self._device.type == "cuda":
             return max(self._peak or 0, int(torch.cuda.max_memory_allocated(self._device)))
-        return self._peak
+        return None if self._peak is None else max(self._peak, self._of_validation)

@@ -109,19 +109,26 @@ def _started(
         validation_tokens=len(dataset.validation),
         vocab_size=dataset.vocab_size,
         floors=held_out,
-        predicted=predictions(spec, run, backend),
+        predicted=predictions(spec, _of_text(run, dataset), backend),
+    )
+
+
+def _of_text(run: RunSpec, dataset: TokenDataset) -> RunSpec:
+    """The run with as many tokens to validate on as its text really has."""
+    return run.replace(
+        validation_tokens=max(1, min(run.validation_tokens, len(dataset.validation)))
     )
 
 
 def predictions(spec: ModelSpec, run: RunSpec, backend: TorchBackend) -> dict[str, float]:
     """Estimates made before the run: ``peak_bytes``, and ``step_s`` where speed was measured.
 
-    ``peak_bytes`` is of what engine.training.memory_meter measures: on the CPU of steps alone.
+    ``peak_bytes`` is of what engine.training.memory_meter measures: on the CPU without samples.
     ``step_s_low`` and ``step_s_high`` are the ends of the step's range.
     """
     memory = _counted(spec, run, backend)
     on_cpu = backend.device.type == "cpu"
-    found = {"peak_bytes": float(memory.step_peak_bytes if on_cpu else memory.peak_bytes)}
+    found = {"peak_bytes": float(memory.learning_peak_bytes if on_cpu else memory.peak_bytes)}
     calibration = stored_calibration(str(backend.device))
     step = measured_step(spec, run, calibration) if calibration is not None else None
     if step is not None:

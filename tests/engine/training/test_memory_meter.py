@@ -59,3 +59,19 @@ def test_a_real_step_takes_what_the_accounting_predicts() -> None:
     predicted = training_memory(spec, run).step_peak_bytes
     assert measured is not None
     assert abs(measured - predicted) <= 0.001 * measured, (measured, predicted)
+
+
+def test_the_first_validation_is_looked_at_and_no_other() -> None:
+    meter = MemoryMeter(torch.device("cpu"))
+    kept = torch.ones(MIB // 4)
+    with meter.around_validation(lambda: [kept]):
+        torch.ones(3 * MIB // 4)
+    meter.validation_done()
+    assert meter.peak_bytes is None, "no step was measured yet"
+    with meter.around_validation(lambda: [kept]):
+        torch.ones(9 * MIB // 4)
+    meter.validation_done()
+    with meter.around_step(lambda: [kept]):
+        torch.ones(MIB // 4)
+    meter.step_done()
+    assert meter.peak_bytes == 4 * MIB

@@ -79,6 +79,8 @@ def test_the_end_says_what_was_measured(whole: RunDirectory, tmp_path: Path) -> 
     (finished,) = events(whole, Finished)
     steps = events(whole, Step)
     assert finished.measured["peak_bytes"] == steps[-1].memory_bytes
+    predicted = events(whole, Started)[0].predicted["peak_bytes"]
+    assert finished.measured["peak_bytes"] == pytest.approx(predicted, rel=0.002)
     assert finished.measured["step_s"] == statistics.median(s.step_s for s in steps[2:])
     short = train(new_run(tmp_path, steps=5, warmup_steps=0))
     assert isinstance(short, Finished)
