@@ -80,7 +80,7 @@ def _costs(
     found: dict[str, float] = {
         "parameters": count(spec).total,
         "flops": flops_per_token(spec, length).training * length,
-        "memory": training_memory(spec, run).peak_bytes,
+        "memory": training_memory(spec, run).step_peak_bytes,
     }
     step = None if device is None else predicted_step(spec, run, device, calibration)
     if step is not None:

@@ -48,7 +48,5 @@ def test_what_cannot_be_built_says_so() -> None:
 
 @given(model_specs())
 def test_no_doubling_makes_anything_cheaper(spec: ModelSpec) -> None:
-    """But for the memory of tiny ones, where validation fills the same room with fewer sequences."""
     for row in doublings(spec, RunSpec(), N150):
-        for cost, ratio in (row.ratios or {}).items():
-            assert ratio >= (0.9 if cost == "memory" else 1), (row.name, cost)
+        assert row.ratios is None or all(ratio >= 1 for ratio in row.ratios.values())
