@@ -28,7 +28,7 @@ class ReadingTape(Tape):
         scores = self.tokens * self.spec.vocab_size
         if loss_chunk is not None:
             self._cast_features()
-            self._take(self.input if self.mixed else 0, fixed=self._head_copies())
+            self._take(fixed=self._head_copies())
             self._chunk_logits(2 * FULL * min(loss_chunk, self.tokens) * self.spec.vocab_size)
             return self.moments
         self._head(scores, copied=several)
@@ -87,17 +87,15 @@ class ReadingTape(Tape):
         self._give(fixed=self._rotation() + self._bias())
 
     def _head(self, scores: int, *, copied: bool) -> None:
-        if self.mixed:
-            self._cast_features()
-            self._take(self.input, fixed=0 if copied else self._head_copies())
+        self._cast_features()
+        self._take(fixed=0 if copied else self._head_copies())
         self._logits(self.a * scores)
-        self._give(self.input if self.mixed else 0)
 
     def _cast_features(self) -> None:
         """From fp32 to the format that matrices multiply; the former go then."""
         if self.mixed:
             self._take(self.input)
-            self._give(self.input + self.wide)
+            self._give(self.wide)
 
     def _all_copies(self) -> int:
         return self.spec.num_layers * self._block_copies() + self._head_copies()

@@ -39,6 +39,10 @@ NAMED = {
         {"mlp_dim": 128, "norm": "layernorm", "num_layers": 3},
         {"precision": "bf16-mixed", "gradient_checkpointing": True, "batch_size": 64},
     ),
+    "mixed, fullest in validation": (
+        {"hidden_dim": 64, "mlp_dim": 128, "max_seq_len": 64, "num_layers": 1, "vocab_size": 256},
+        {"precision": "bf16-mixed", "batch_size": 1},
+    ),
     "accumulation": ({}, {"accumulation_steps": 2}),
     "dropout": ({"dropout": 0.1}, {}),
     "post-norm": ({"norm_position": "post"}, {}),
