@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from engine.devices.preflight import worker_interpreter
+from engine.devices.preflight import Preflight, require_ready
 from engine.events import Started, Step, Validation
 from engine.locations import cache_home, runs_home
 from engine.run_directory import (
@@ -25,6 +25,8 @@ from engine.run_directory import (
 from engine.run_spec import RunSpec, check_run
 from engine.spec import ModelSpec, check
 
+# What trains: with torch under any Python that has it, or on a card under one that has ttnn.
+_TORCH_WORKER, _CARD_WORKER = "engine.worker", "engine.backends.tenstorrent.worker"
 _TELLING = ("preparing", "started", "step", "paused", "resumed", "finished", "failed")
 
 
@@ -110,32 +112,51 @@ def launch(
     resume: bool = False,
     resume_step: int | None = None,
     steps: int | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    ready: Preflight | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a worker on a run; it outlives this process and writes to the run's log.txt.
 
     ``resume`` says that the run may have been started before: it goes on from its newest
-    checkpoint, or from ``resume_step``, up to ``steps``. ``interpreter`` is a Python with torch
-    (default: this one); for a run on a Tenstorrent card one with ttnn (default: the one chosen for
-    that card), which is checked first and may take seconds.
+    checkpoint, or from ``resume_step``, up to ``steps``, on another ``device`` and in another
+    ``precision`` where these are named.
+    ``interpreter`` is a Python with torch (default: this one); for a run on a Tenstorrent card one
+    with ttnn (default: the one chosen for that card), which is checked first and may take seconds.
+    ``ready`` is what came of that check where it has just been made.
 
     Raises RunDirectoryError where the run is not there, has a worker already, or was started
     before and ``resume`` is false, and where the worker cannot start; CardNotReadyError with the
-    checklist where something is missing that training on the card needs.
+    checklist where something is missing that training on the card needs; SpecError for a design
+    that cards cannot train.
     """
-    device = directory.record().run.device
+    record = directory.record()
+    wanted = record.run.replace(
+        device=device or record.run.device, precision=precision or record.run.precision
+    )
     if directory.worker_alive():
         raise RunDirectoryError(f"a worker is on {directory.path} already")
     if not resume and directory.events_file.exists():
         raise RunDirectoryError(f"{directory.path} was started before: resume it")
-    python = _worker_python(device, interpreter)
+    named = None if interpreter is None else Path(interpreter)
+    card = ready or require_ready(record.model, wanted, named)
+    python = named or Path(sys.executable)
+    if card is not None:
+        assert card.interpreter is not None  # it is among what has to be there
+        python = card.interpreter
     command = [
-        str(python), "-m", "engine.worker", str(directory.path.resolve()),
+        str(python), "-m", _TORCH_WORKER if card is None else _CARD_WORKER,
+        str(directory.path.resolve()),
         "--from-commands", str(directory.commands_size()),
     ]  # fmt: skip
     if resume_step is not None:
         command += ["--resume-step", str(resume_step)]
     if steps is not None:
         command += ["--steps", str(steps)]
+    if device is not None:
+        command += ["--device", device]
+    if precision is not None:
+        command += ["--precision", precision]
     try:
         with directory.log_file.open("ab") as log:
             return subprocess.Popen(
@@ -149,12 +170,6 @@ def launch(
             )
     except OSError as error:
         raise RunDirectoryError(f"cannot start {python}: {error}") from error
-
-
-def _worker_python(device: str, interpreter: str | os.PathLike[str] | None) -> Path:
-    """The Python that a worker for ``device`` starts under."""
-    chosen = None if interpreter is None else Path(interpreter)
-    return worker_interpreter(device, chosen) or chosen or Path(sys.executable)
 
 
 def worker_environment(python: Path | None = None) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """The process that a run lives in: ``python -m engine.worker RUN_DIR``.
 
 It goes on from the newest checkpoint, or starts from the beginning where there is none, and
-trains with torch; engine.worker_process says what else a worker does. tt-train's is started as
-``python -m engine.backends.tt_train.worker RUN_DIR`` instead, under a Python that has ttml.
+trains with torch; engine.worker_process says what else a worker does. Cards have a worker of their
+own (engine.backends.tenstorrent.worker), which engine.launch starts in this one's place.
 """
 
 from __future__ import annotations

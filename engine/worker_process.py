@@ -53,6 +53,8 @@ def _parser(program: str) -> argparse.ArgumentParser:
     parser.add_argument("--from-commands", type=int, metavar="OFFSET")
     parser.add_argument("--resume-step", type=int, metavar="N")
     parser.add_argument("--steps", type=int, metavar="N")
+    parser.add_argument("--device", metavar="NAME")
+    parser.add_argument("--precision", metavar="P")
     return parser
 
 
@@ -64,7 +66,13 @@ def _work(
     session = load_session()
     control = make_control(directory, options.from_commands)
     try:
-        resumption = open_run(directory, resume_step=options.resume_step, steps=options.steps)
+        resumption = open_run(
+            directory,
+            resume_step=options.resume_step,
+            steps=options.steps,
+            device=options.device,
+            precision=options.precision,
+        )
     except (RunDirectoryError, SpecError) as error:
         print(error, file=sys.stderr)
         return 2

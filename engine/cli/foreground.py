@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 
+from engine.devices.preflight import Preflight
 from engine.events import Event, Failed, Finished, Started, Step, Validation
 from engine.run_directory import RunDirectory
+from engine.training.recorder import Listener
 
 FAILED = 1
 
@@ -30,16 +33,16 @@ class _Notes:
 
 def run_here(
     directory: RunDirectory, command: str, *, resume_step: int | None = None,
-    steps: int | None = None, device: str | None = None, as_json: bool = False,
+    steps: int | None = None, device: str | None = None, precision: str | None = None,
+    card: Preflight | None = None, as_json: bool = False,
 ) -> tuple[int, Failed | None]:  # fmt: skip
-    """Train in this process, showing progress; Ctrl-C stops with a checkpoint.
+    """Train, showing progress; Ctrl-C stops with a checkpoint.
 
+    Torch trains in this process; ``card``, the checklist of a card that is ready, in a worker.
     ``command`` is what was typed, in whose name an error is printed.
     Returns the exit status, and the failure where the run failed before its first step.
     """
     from engine.cli.progress import ProgressPrinter
-    from engine.training.control import obeying_signals
-    from engine.training.session import make_control, open_run, run_session
 
     notes, printer = _Notes(), None if as_json else ProgressPrinter(sys.stdout)
 
@@ -48,14 +51,11 @@ def run_here(
         if printer is not None:
             printer(event)
 
-    lock = directory.lock()
-    try:
-        resumption = open_run(directory, resume_step=resume_step, steps=steps, device=device)
-        control = make_control(directory, None)
-        with obeying_signals(control):
-            end = run_session(directory, resumption, control, listener)
-    finally:
-        lock.release()
+    train = _with_torch if card is None else partial(_on_card, card)
+    end = train(
+        directory, listener,
+        resume_step=resume_step, steps=steps, device=device, precision=precision,
+    )  # fmt: skip
     if isinstance(end, Failed) and notes.started is None:
         return 2, end
     if as_json:
@@ -66,6 +66,41 @@ def run_here(
         print(f"engine {command}: {end.message}. {end.advice}".rstrip(". "), file=sys.stderr)
         return FAILED, None
     return 0, None
+
+
+def _with_torch(
+    directory: RunDirectory, listener: Listener, *, resume_step: int | None, steps: int | None,
+    device: str | None, precision: str | None,
+) -> Finished | Failed:  # fmt: skip
+    from engine.training.control import obeying_signals
+    from engine.training.session import make_control, open_run, run_session
+
+    lock = directory.lock()
+    try:
+        resumption = open_run(
+            directory, resume_step=resume_step, steps=steps, device=device, precision=precision
+        )
+        control = make_control(directory, None)
+        with obeying_signals(control):
+            return run_session(directory, resumption, control, listener)
+    finally:
+        lock.release()
+
+
+def _on_card(
+    card: Preflight, directory: RunDirectory, listener: Listener, *, resume_step: int | None,
+    steps: int | None, device: str | None, precision: str | None,
+) -> Finished | Failed:  # fmt: skip
+    from engine.cli.follow import follow
+    from engine.launch import launch
+
+    events = directory.events_file
+    offset = events.stat().st_size if events.exists() else 0
+    process = launch(
+        directory, resume=True, resume_step=resume_step, steps=steps, device=device,
+        precision=precision, ready=card,
+    )  # fmt: skip
+    return follow(directory, process, offset, listener)
 
 
 def _document(directory: RunDirectory, notes: _Notes, end: Finished | Failed) -> dict[str, object]:

@@ -7,18 +7,29 @@ import dataclasses
 import json
 from pathlib import Path
 
+from engine.cli.design import SPEC_HELP, changed_model, changed_run, split_settings
 from engine.devices.card import card_name
+from engine.devices.check import Check
 from engine.devices.interpreter import choose
-from engine.devices.preflight import Preflight, preflight
+from engine.devices.preflight import Preflight, design_checks, preflight
 from engine.devices.tenstorrent import discover
 from engine.parameter import SpecError
+from engine.run_spec import RunSpec, check_run
+from engine.spec import ModelSpec, check
+from engine.spec_file import load_design
+from engine.words import binary_bytes
 
 HELP = "check what training on a Tenstorrent card needs"
 NOT_READY = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The card, and a Python to check and remember."""
+    """What shall be trained, the card, and a Python to check and remember."""
+    parser.add_argument("spec", metavar="SPEC", nargs="?", help=f"check this too: {SPEC_HELP}")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
+        help="any setting of SPEC's run, or model.NAME=VALUE; may be given several times",
+    )  # fmt: skip
     parser.add_argument("--device", metavar="NAME", help="a card: n150:0 (default: the first here)")
     parser.add_argument(
         "--python", metavar="PATH", help="check this Python, and use it for this card from now on"
@@ -31,8 +42,13 @@ def run(arguments: argparse.Namespace) -> int:
     device = card_name(arguments.device) if arguments.device is not None else _first_card()
     if not device:
         raise SpecError("device", f"{arguments.device[:40]!r} is not a Tenstorrent card")
+    design = None if arguments.spec is None else _design(arguments, device)
+    if design is None and arguments.settings:
+        raise SpecError("set", "settings are a SPEC's: name one")
     chosen = None if arguments.python is None else choose(device, Path(arguments.python))
     report = preflight(device)
+    if design is not None:
+        report = dataclasses.replace(report, checks=(*report.checks, *_checks(*design)))
     if arguments.json:
         print(json.dumps(_document(report), indent=2))
     else:
@@ -40,6 +56,29 @@ def run(arguments: argparse.Namespace) -> int:
         if chosen is not None:
             print(f"\n{chosen.path} is used for {device} from now on.")
     return 0 if report.ready else NOT_READY
+
+
+def _design(arguments: argparse.Namespace, device: str) -> tuple[ModelSpec, RunSpec]:
+    design = load_design(arguments.spec)
+    of_model, of_run = split_settings(arguments.settings)
+    model = check(changed_model(design.model, of_model))
+    return model, check_run(changed_run(design.run, {"device": device}, of_run), model)
+
+
+def _checks(model: ModelSpec, run: RunSpec) -> tuple[Check, ...]:
+    """Whether cards can train the design, and whether this one has the memory for it."""
+    checks = design_checks(model, run)
+    if any(check.state != "ok" for check in checks):
+        return checks
+    from engine.backends.tenstorrent.fit import check_memory, chip_memory
+
+    try:
+        peak = check_memory(model, run)
+    except SpecError as error:
+        advice = f"Set {error.fix_text()}" if error.fix else "A smaller model fits"
+        return (*checks, Check("memory", "Memory", "missing", error.message, advice))
+    said = f"{binary_bytes(peak)} of {binary_bytes(chip_memory(run.device))} on one chip"
+    return (*checks, Check("memory", "Memory", "ok", said))
 
 
 def _first_card() -> str:

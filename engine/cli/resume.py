@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from engine.devices.preflight import require_ready
+from engine.cli.card_run import ready_card
+from engine.cli.design import changed_run
 from engine.parameter import SpecError
 from engine.run_directory import RunDirectory, RunRecord
-from engine.run_spec import run_parameters
+from engine.run_spec import RunSpec, check_run, run_parameters
 
 HELP = "go on with a run from its newest checkpoint"
 
@@ -18,7 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_dir", metavar="DIR", help="folder of the run")
     parser.add_argument("--steps", metavar="N", help="total updates, those done included")
     parser.add_argument("--from-step", metavar="N", help="go back to the checkpoint of this step")
-    parser.add_argument("--device", metavar="NAME", help="go on there: auto, cpu, cuda:0 or mps")
+    parser.add_argument("--device", metavar="NAME", help="where: auto, cpu, cuda:0, mps or a card")
+    parser.add_argument("--precision", metavar="P", help="go on in: fp32, bf16-mixed or bf16")
     parser.add_argument("--json", action="store_true", help="print one JSON document at the end")
 
 
@@ -29,8 +31,10 @@ def run(arguments: argparse.Namespace) -> int:
     start = None if arguments.from_step is None else _step(arguments.from_step)
     directory = RunDirectory(arguments.run_dir)
     record = directory.record()
-    require_ready(arguments.device or record.run.device)
-    device = _device(arguments.device, record)
+    wanted = _moved(record, arguments.device, arguments.precision)
+    card = ready_card(record.model, wanted)
+    if card is None and wanted != record.run:
+        _check_torch(wanted)
     from engine.cli.foreground import run_here
 
     assert steps is None or isinstance(steps, int)
@@ -39,7 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
         "resume",
         resume_step=start,
         steps=steps,
-        device=device,
+        device=arguments.device,
+        precision=arguments.precision,
+        card=card,
         as_json=arguments.json,
     )
     if failed is not None:
@@ -47,13 +53,17 @@ def run(arguments: argparse.Namespace) -> int:
     return status
 
 
-def _device(name: str | None, record: RunRecord) -> str | None:
-    """The device that was named, if a run can go on there."""
-    if name is not None:
-        from engine.training.preparation import choose_backend
+def _moved(record: RunRecord, device: str | None, precision: str | None) -> RunSpec:
+    """The run's recipe with the device and the precision that were typed, if any."""
+    changes = {"device": device, "precision": precision}
+    return check_run(changed_run(record.run, changes), record.model)
 
-        choose_backend(record.run.replace(device=name))
-    return name
+
+def _check_torch(run: RunSpec) -> None:
+    """Raise SpecError unless torch can go on with the run there and in that precision."""
+    from engine.training.preparation import choose_backend
+
+    choose_backend(run)
 
 
 def _step(text: str) -> int:

@@ -6,11 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
+from engine.cli.card_run import ready_card
 from engine.cli.design import add_spec, changed_model, changed_run, split_settings
-from engine.devices.preflight import require_ready
+from engine.devices.preflight import Preflight
 from engine.launch import create_run, discard
 from engine.run_spec import RunSpec, check_run
-from engine.spec import check
+from engine.spec import ModelSpec, check
 from engine.spec_file import load_design
 
 HELP = "train a design on a text; Ctrl-C stops with a checkpoint"
@@ -49,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     options = {field: getattr(arguments, option) for option, field in _OPTIONS.items()}
     settings = changed_run(design.run, options, of_run)
     settings = check_run(_shorter_warmup(settings, of_run), model)
-    _check_corpus_and_device(settings)
+    card = _check_corpus_and_device(model, settings)
     from engine.cli.foreground import run_here
 
     directory = create_run(
@@ -58,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.json:
         print(f"run: {directory.path}")
     try:
-        status, failed = run_here(directory, "train", as_json=arguments.json)
+        status, failed = run_here(directory, "train", card=card, as_json=arguments.json)
     except BaseException:
         if not directory.events_file.exists():
             discard(directory)
@@ -76,11 +77,17 @@ def _shorter_warmup(settings: RunSpec, typed: list[str]) -> RunSpec:
     return settings.replace(warmup_steps=min(settings.warmup_steps, settings.steps // 10))
 
 
-def _check_corpus_and_device(settings: RunSpec) -> None:
-    """Say at once, before anything is made, that a text, device or precision is not to be had."""
-    require_ready(settings.device)
+def _check_corpus_and_device(model: ModelSpec, settings: RunSpec) -> Preflight | None:
+    """Say at once, before anything is made, that a text, device or precision is not to be had.
+
+    Returns the checklist of a card that is ready; None where torch trains.
+    """
+    card = ready_card(model, settings)
     from engine.data.corpora import check_corpus_name
-    from engine.training.preparation import choose_backend
 
     check_corpus_name(settings.corpus)
-    choose_backend(settings)
+    if card is None:
+        from engine.training.preparation import choose_backend
+
+        choose_backend(settings)
+    return card

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.devices import host_checks, worker_checks
 from engine.devices.card import card_name
+from engine.devices.card_rules import NOT_VERIFIED, check_for_cards, unsupported
 from engine.devices.check import Check
 from engine.devices.host_checks import Places
 from engine.devices.interpreter import ask, find
 from engine.devices.tenstorrent import Discovery, discover, present_cards
 from engine.devices.tenstorrent_boards import PresentCard
 from engine.parameter import SpecError
-
-# Whether this version has a worker that trains on cards. Without one all else may be there and
-# training cannot start.
-CARDS_TRAIN = False
+from engine.run_spec import RunSpec
+from engine.spec import ModelSpec
 
 _FORMAT = {"ok": "ok     ", "missing": "missing", "unknown": "unknown"}
 
@@ -115,17 +114,26 @@ def preflight(
     interpreter = ask(python, deep=True, stop=stop) if python is not None else find(name, stop)
     checks += worker_checks.interpreter_checks(name, interpreter, places, environment)
     checks += host_checks.mock_checks(environment)
-    if not CARDS_TRAIN:  # first: nobody shall install all the rest for nothing
-        checks = (_NO_WORKER, *checks)
+    checks = (*checks, _VERIFIED)
     path = interpreter.path if interpreter is not None and interpreter.version else None
     return Preflight(name, checks, path, card)
 
 
-_NO_WORKER = Check(
-    "worker", "Training on cards", "missing",
-    "training on Tenstorrent cards is not part of this version yet",
-    "Train on this computer's own devices meanwhile: --device auto",
+_VERIFIED = Check(
+    "verified", "Training on cards", "unknown", NOT_VERIFIED,
+    "Before it trains, the worker compares the card's arithmetic with exact numbers, and ends the\n"
+    "run where they differ.",
 )  # fmt: skip
+
+
+def design_checks(model: ModelSpec, run: RunSpec) -> tuple[Check, ...]:
+    """What training on cards has against this design and run, or that it has nothing."""
+    title = "This design"
+    return tuple(
+        Check("design", title, "missing", f"{problem.field}: {problem.message}",
+              f"Set {problem.fix_text()}")
+        for problem in unsupported(model, run)
+    ) or (Check("design", title, "ok", "can be trained on cards"),)  # fmt: skip
 
 
 def _discover(name: str, places: Places, stop: Callable[[], bool]) -> Discovery:
@@ -137,29 +145,18 @@ def _discover(name: str, places: Places, stop: Callable[[], bool]) -> Discovery:
 
 
 def require_ready(
-    device: str, python: Path | None = None, places: Places | None = None
+    model: ModelSpec, run: RunSpec, python: Path | None = None, places: Places | None = None
 ) -> Preflight | None:
-    """The checklist of a card on which training can start; None for a device that is no card.
+    """The checklist of the run's card, on which training can start; None for other devices.
 
-    Raises CardNotReadyError with the checklist where something is missing.
+    Raises CardNotReadyError with the checklist where something is missing, and SpecError where
+    that is nothing but another design.
     """
-    if not card_name(device):
+    if not card_name(run.device):
         return None
-    report = preflight(device, python=python, places=places)
+    report = preflight(run.device, python=python, places=places)
     if not report.ready:
-        raise CardNotReadyError(report)
+        refused = tuple(check for check in design_checks(model, run) if check.state != "ok")
+        raise CardNotReadyError(replace(report, checks=(*report.checks, *refused)))
+    check_for_cards(model, run)
     return report
-
-
-def worker_interpreter(
-    device: str, python: Path | None = None, places: Places | None = None
-) -> Path | None:
-    """The Python to start a worker for this card with; None for a device that is no card.
-
-    Raises CardNotReadyError with the checklist where something is missing.
-    """
-    report = require_ready(device, python, places)
-    if report is None:
-        return None
-    assert report.interpreter is not None  # it is among what has to be there
-    return report.interpreter

@@ -16,8 +16,8 @@ import yaml
 
 from engine.data.tokenizers.training import resolve_kind
 from engine.devices.card import card_name
+from engine.devices.card_rules import NOT_VERIFIED
 from engine.interop.tt_train_rules import (
-    NOT_VERIFIED,
     check_recipe,
     differences,
     mesh_shape,

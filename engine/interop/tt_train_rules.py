@@ -15,8 +15,6 @@ from engine.run_spec import RunSpec
 from engine.spec import ModelSpec, model_parameters
 
 Kind = Literal["llama", "gpt2"]
-# Nobody here has a card: whatever drives one says so until somebody has seen it work.
-NOT_VERIFIED = "not yet verified on hardware"
 
 TILE = 32
 _LARGEST_HEAD = 256

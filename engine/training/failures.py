@@ -25,6 +25,14 @@ class DivergedError(Exception):
         self.step, self.loss, self.grad_norm = step, loss, grad_norm
 
 
+class CardError(Exception):
+    """A card cannot be used, or computes what it should not; ``advice`` says what to do."""
+
+    def __init__(self, message: str, advice: str) -> None:
+        super().__init__(message)
+        self.advice = advice
+
+
 def described_failure(
     error: Exception, step: int, directory: RunDirectory, *, out_of_memory: bool = False
 ) -> Failed:
@@ -44,6 +52,8 @@ def described_failure(
     if isinstance(error, SpecError):
         fix = error.fix_text()
         return Failed(f"{error.field}: {error.message}", f"Set {fix}" if fix else "", step)
+    if isinstance(error, CardError):
+        return Failed(str(error), error.advice, step)
     if isinstance(error, CheckpointError):
         return Failed(str(error), _after_bad_checkpoint(step, directory), step)
     if isinstance(error, (CorpusError, TokenizerError, RunDirectoryError)):

@@ -10,9 +10,9 @@ from engine.cost.memory import TrainingMemory, training_memory
 from engine.cost.time import measured_step
 from engine.data.dataset import TokenDataset
 from engine.devices.host import cpu_device, resolve_device
-from engine.devices.preflight import CardNotReadyError, preflight
 from engine.events import Started, Warned
 from engine.models.decoder import Decoder, build
+from engine.parameter import SpecError
 from engine.run_directory import RunDirectory
 from engine.run_spec import RunSpec, attention_problem, check_run
 from engine.spec import ModelSpec, check
@@ -70,12 +70,15 @@ def prepare(directory: RunDirectory, recorder: Recorder, control: Control) -> Pr
 def choose_backend(run: RunSpec, recorder: Recorder | None = None) -> TorchBackend:
     """The device that the run asks for, ready; raise SpecError where that is not possible.
 
-    ``auto`` passes over a GPU that this torch cannot use, and says so. A Tenstorrent card raises
-    CardNotReadyError with the checklist of what is missing.
+    ``auto`` passes over a GPU that this torch cannot use, and says so. A Tenstorrent card,
+    which has a worker of its own (engine.launch), is none of torch's devices.
     """
     device = resolve_device(run.device)
     if device.kind == "card":
-        raise CardNotReadyError(preflight(device.name))
+        raise SpecError(
+            "device", f"{device.name} is a Tenstorrent card: torch does not train on it, its own "
+            "worker does", {"device": "auto"},
+        )  # fmt: skip
     name = device.name
     if run.device.strip().lower() == "auto" and not torch_can_use(name):
         if recorder is not None:

@@ -21,9 +21,10 @@ class Resumption:
 
 def open_run(
     directory: RunDirectory, *, resume_step: int | None = None, steps: int | None = None,
-    device: str | None = None,
+    device: str | None = None, precision: str | None = None,
 ) -> Resumption:  # fmt: skip
-    """Decide where to go on, extend the run to ``steps``, move it to another ``device``.
+    """Decide where to go on, extend the run to ``steps``, move it to another ``device``
+    or to another ``precision`` (checkpoints are fp32 in all of them).
 
     The caller holds the run's lock.
 
@@ -46,7 +47,10 @@ def open_run(
             f"{step:,} steps are done already: ask for more than {step:,}",
             {"steps": 2 * step or 1},
         )
-    run = record.run.replace(steps=total, device=device or record.run.device)
+    run = record.run.replace(
+        steps=total, device=device or record.run.device,
+        precision=precision or record.run.precision,
+    )  # fmt: skip
     if run.warmup_steps > total:
         run = run.replace(warmup_steps=total // 10)
     if run != record.run:

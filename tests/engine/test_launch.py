@@ -30,6 +30,7 @@ from engine.spec import ModelSpec
 from tests.engine.devices import stand_in
 
 SPEC, RUN = ModelSpec(), RunSpec(steps=200)
+CARD_RUN = RUN.replace(device="n150:0", precision="bf16-mixed")
 
 
 def test_runs_get_folders_of_their_own_named_by_time_and_title() -> None:
@@ -162,7 +163,6 @@ def test_a_worker_starts_under_this_python_unless_another_is_named(tmp_path: Pat
 def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine with everything that a card needs; returns the Python chosen for it."""
     places = stand_in.ready_places(tmp_path / "machine")
-    monkeypatch.setattr(preflight, "CARDS_TRAIN", True)
     monkeypatch.setattr(preflight, "Places", lambda: places)
     python = stand_in.python(tmp_path / "chosen")
     remember("n150:0", python)
@@ -173,20 +173,20 @@ def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_card_s_worker_starts_under_the_python_chosen_for_it(
     tmp_path: Path, card: Path, device: str
 ) -> None:
-    directory = create_run(SPEC, RUN.replace(device=device), "x", tmp_path / "run")
+    directory = create_run(SPEC, CARD_RUN.replace(device=device), "x", tmp_path / "run")
     process = launch(directory)
     assert isinstance(process.args, list)
     assert process.args[0] == str(card)
     assert process.wait(10) == 0
     told = (tmp_path / "chosen" / "started").read_text().splitlines()
-    assert told[:3] == ["-m", "engine.worker", str(directory.path)]
+    assert told[:3] == ["-m", "engine.backends.tenstorrent.worker", str(directory.path)]
 
 
 def test_a_card_that_lacks_something_starts_nothing_and_says_what(
     tmp_path: Path, card: Path
 ) -> None:
     (tmp_path / "chosen" / "site" / "ttnn" / "__init__.py").write_text("raise ImportError('numa')")
-    directory = create_run(SPEC, RUN.replace(device="n150:0"), "x", tmp_path / "run")
+    directory = create_run(SPEC, CARD_RUN, "x", tmp_path / "run")
     with pytest.raises(CardNotReadyError, match="ttnn cannot be imported: ImportError: numa"):
         launch(directory)
     with pytest.raises(CardNotReadyError, match="cannot be used"):
@@ -195,13 +195,27 @@ def test_a_card_that_lacks_something_starts_nothing_and_says_what(
     assert not directory.log_file.exists()
 
 
-def test_until_there_is_a_worker_for_cards_none_starts(
-    tmp_path: Path, card: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(preflight, "CARDS_TRAIN", False)
-    directory = create_run(SPEC, RUN.replace(device="n150:0"), "x", tmp_path / "run")
-    with pytest.raises(CardNotReadyError, match="not part of this version yet"):
+def test_a_design_that_cards_cannot_train_starts_nothing(tmp_path: Path, card: Path) -> None:
+    directory = create_run(SPEC, RUN.replace(device="n150:0", precision="fp32"), "x",
+                           tmp_path / "run")  # fmt: skip
+    with pytest.raises(SpecError, match="would not be the fp32") as caught:
         launch(directory)
+    assert caught.value.field == "precision"
+    assert not (tmp_path / "chosen" / "started").exists()
+
+
+def test_a_run_moves_to_a_card_and_away_from_it(tmp_path: Path, card: Path) -> None:
+    """The worker is the one of the device that was named, and is told of it."""
+    directory = create_run(SPEC, CARD_RUN.replace(device="cpu"), "x", tmp_path / "run")
+    assert launch(directory, resume=True, device="n150").wait(10) == 0
+    told = (tmp_path / "chosen" / "started").read_text().splitlines()
+    assert told[1] == "engine.backends.tenstorrent.worker"
+    assert told[-2:] == ["--device", "n150"]
+    other = stand_in.python(tmp_path / "other")
+    back = create_run(SPEC, CARD_RUN.replace(device="n150"), "x", tmp_path / "back")
+    assert launch(back, interpreter=other, resume=True, device="cpu").wait(10) == 0
+    told = (tmp_path / "other" / "started").read_text().splitlines()
+    assert (told[1], told[-2:]) == ("engine.worker", ["--device", "cpu"])
 
 
 def test_discard_removes_what_is_ours_and_nothing_else(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ class RunBridge(QObject):
         self._line: _Line | None = None
         self._ending: list[_Line] = []
         self._asked_to_start = False
-        self._may_start: Callable[[RunSpec], bool] = lambda run: True
+        self._may_start: Callable[[ModelSpec, RunSpec], bool] = lambda model, run: True
         self.state: RunState = "none"
         self.watched: Watched | None = None
 
@@ -129,7 +129,7 @@ class RunBridge(QObject):
         """The Python that workers run under from now on; None: the window's own."""
         self._launcher = EngineLauncher(interpreter)
 
-    def set_guard(self, may_start: Callable[[RunSpec], bool]) -> None:
+    def set_guard(self, may_start: Callable[[ModelSpec, RunSpec], bool]) -> None:
         """Ask this before each new run. Where it says no, it has told the person why."""
         self._may_start = may_start
 
@@ -143,7 +143,7 @@ class RunBridge(QObject):
     def start(self, model: ModelSpec, run: RunSpec, title: str) -> None:
         """Make a run and start its worker, unless the guard is against it. A worker that is
         followed now goes on unfollowed."""
-        if not self._may_start(run):
+        if not self._may_start(model, run):
             return
         self._begin(Start(model, run, title), "preparing")
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from PySide6.QtCore import QObject, Signal
 
 from engine.devices.card import card_name
-from engine.run_spec import RunSpec
+from engine.devices.card_rules import unsupported
+from engine.run_spec import RunSpec, label_of
+from engine.spec import ModelSpec
 from trickster_gui.bridge import RunBridge
 from trickster_gui.cards.checklist import Checklist
 from trickster_gui.cards.readiness import CardReadiness
+from trickster_gui.design.binding import apply_fix, fix_words
 from trickster_gui.devices import Surroundings
 from trickster_gui.main_window import MainWindow
 from trickster_gui.messages import Messages
@@ -44,18 +47,30 @@ class CardDesk(QObject):
         whole = [card for card in around.cards if card.card is not None and not card.part_of]
         self.readiness.check_new([card.name for card in whole])
 
-    def may_start(self, run: RunSpec) -> bool:
-        """Whether a run may start as far as cards go; where not, the checklist is open."""
+    def may_start(self, model: ModelSpec, run: RunSpec) -> bool:
+        """Whether a run may start as far as cards go; where not, the person has been told why:
+        by the card's checklist, or by what its worker cannot train and a button that mends it."""
         device = card_name(run.device)
         if not device:
             return True
         report = self.readiness.state(device).report
         if report is not None and report.ready:
-            return True
+            return self._can_be_trained(model, run)
         said = report.summary() if report is not None else f"{device} has to be checked first"
         self._say(said, device)
         self.open_checklist(device)
         return False
+
+    def _can_be_trained(self, model: ModelSpec, run: RunSpec) -> bool:
+        """Whether cards can train this design; where not, the first reason is told."""
+        problems = unsupported(model, run)
+        if problems:
+            first = problems[0]
+            self._messages.post(
+                "warning", f"{label_of(first.field)}: {first.message}", fix_words(first),
+                lambda: apply_fix(self._window.document, first), topic=_TOPIC,
+            )  # fmt: skip
+        return not problems
 
     def open_checklist(self, device: str) -> None:
         """Show what training on this card needs, and check it where nothing is known yet."""

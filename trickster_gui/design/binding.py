@@ -54,10 +54,14 @@ class Binding:
 
     def fix(self, error: SpecError) -> None:
         """Apply the way out that an error offers, as one step of undo."""
-        words = f"Fix: {error.message}"
-        model = {k: v for k, v in error.fix.items() if k in model_parameters()}
-        run = {k: v for k, v in error.fix.items() if k in run_parameters()}
-        self.document.edit(model=model, run=run, text=words)
+        apply_fix(self.document, error)
+
+
+def apply_fix(document: Document, error: SpecError) -> None:
+    """Change the document as an error advises, as one step of undo."""
+    model = {k: v for k, v in error.fix.items() if k in model_parameters()}
+    run = {k: v for k, v in error.fix.items() if k in run_parameters()}
+    document.edit(model=model, run=run, text=f"Fix: {error.message}")
 
 
 def exact_text(value: Value, parameter: Parameter) -> str:

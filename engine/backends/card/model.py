@@ -48,6 +48,10 @@ class CardModel(Protocol):
     def versions(self) -> Mapping[str, str]:
         """Versions of the libraries that compute."""
 
+    @property
+    def predicted(self) -> Mapping[str, float]:
+        """Estimates made before the run, as engine.events.Started has them; may be empty."""
+
     def step(self, batches: Sequence[Batch], rate: float, seed: int) -> StepResult:
         """One update from the mean gradient of ``batches``, with learning rate ``rate``.
 

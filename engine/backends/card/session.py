@@ -137,6 +137,7 @@ class _Segment:
             validation_tokens=len(text.dataset.validation),
             vocab_size=text.dataset.vocab_size,
             floors=floors_of(text.dataset, text.source, run),
+            predicted=dict(model.predicted),
         )
 
 

@@ -14,7 +14,7 @@ is added can never be told from outside:
   and the loss gives them weight 0.
 
 The width of the residual stream D is not rounded up: norms take their means over it. It must be a
-multiple of 32 (engine.backends.tenstorrent.unsupported).
+multiple of 32 (engine.devices.card_rules).
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engine.backends.tenstorrent.kernels import Array
 from engine.backends.tenstorrent.tensor import Shape, whole_tiles
@@ -144,21 +143,3 @@ class _Parts:
             "down_proj": (self.width, self.mlp),
         }
         return known.get(layer, (self.width, (1, 1, 1)))  # the norms
-
-
-def initial_weights(spec: ModelSpec, seed: int) -> dict[str, NDArray[np.float32]]:
-    """Random weights by the rule of engine.models.decoder, from numpy's generator.
-
-    Matrices N(0, init_std), those that write into the residual stream divided by √(2L), biases 0,
-    norms 1. torch's generator draws other numbers from the same seed.
-    """
-    generator = np.random.default_rng(seed)
-    found: dict[str, NDArray[np.float32]] = {}
-    for name, shape in expand(decoder_weights(spec)):
-        if len(shape) == 1:
-            found[name] = np.full(shape, 0.0 if name.endswith(".bias") else 1.0, np.float32)
-            continue
-        residual = name.endswith(("o_proj.weight", "down_proj.weight"))
-        std = spec.init_std / (2 * spec.num_layers) ** 0.5 if residual else spec.init_std
-        found[name] = generator.standard_normal(shape, np.float32) * np.float32(std)
-    return found

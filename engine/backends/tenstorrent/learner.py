@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
+from engine.backends.card.model import StepResult
 from engine.backends.tenstorrent.constants import PRECISIONS
 from engine.backends.tenstorrent.decoder import Decoder, Ids
 from engine.backends.tenstorrent.kernels import Array
@@ -16,14 +16,6 @@ from engine.backends.tenstorrent.parameters import Gradients
 from engine.backends.tenstorrent.tensor import Tensor
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
-
-
-@dataclass(frozen=True)
-class Update:
-    """What an update tells: the mean loss in nats, and the gradient's length before the clip."""
-
-    loss: float
-    grad_norm: float
 
 
 class Learner:
@@ -47,7 +39,7 @@ class Learner:
 
     def update(
         self, batches: Iterable[tuple[Ids, Ids]], count: int, rate: float, seed: int = 0
-    ) -> Update:
+    ) -> StepResult:
         """Learn from ``count`` micro-batches (inputs (B, T), targets (B, T)) with rate ``rate``.
 
         ``seed`` chooses the masks of dropout. Waits for the card. A loss that is no finite number
@@ -55,12 +47,12 @@ class Learner:
         """
         loss = self.gradients(batches, count, seed)
         length = self.clip()
-        update = Update(self.ops.number(loss), self.ops.number(length))
-        if np.isfinite(update.loss) and np.isfinite(update.grad_norm):
+        result = StepResult(self.ops.number(loss), self.ops.number(length))
+        if np.isfinite(result.loss) and np.isfinite(result.grad_norm):
             self.apply(rate)
         else:
             self._gradients.clear()
-        return update
+        return result
 
     def gradients(self, batches: Iterable[tuple[Ids, Ids]], count: int, seed: int = 0) -> Tensor:
         """Gather the mean gradient of ``count`` micro-batches of one size; their mean loss."""

@@ -2,47 +2,54 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 
 import numpy as np
 
+from engine.backends.card.model import StepResult
 from engine.backends.tenstorrent.decoder import Ids
+from engine.backends.tenstorrent.fit import check_memory
 from engine.backends.tenstorrent.kernels import Array
 from engine.backends.tenstorrent.layout import placements
-from engine.backends.tenstorrent.learner import Learner, Update
+from engine.backends.tenstorrent.learner import Learner
 from engine.backends.tenstorrent.ops import Ops
 from engine.backends.tenstorrent.optimizers import state_shapes
 from engine.backends.tenstorrent.self_check import self_check
-from engine.backends.tenstorrent.ttnn_kernels import opened
-from engine.backends.tenstorrent.unsupported import unsupported
+from engine.backends.tenstorrent.ttnn_kernels import opened, versions
+from engine.devices.card import card_name
+from engine.devices.card_rules import NOT_VERIFIED, check_for_cards
 from engine.parameter import SpecError
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
+from engine.training.failures import CardError
 
 # Cards whose device number stands for two chips or more, of which one computes here.
 _OF_SEVERAL_CHIPS = ("n300", "p300", "t3k", "galaxy")
+_LONGEST_REASON = 300
+# Opens a card by its number and closes it again. Only tests have another than ttnn's.
+Opening = Callable[[int], AbstractContextManager[Ops]]
 
 
 class Model:
     """A model with its optimizer on a card that is open; made with ``open_model``.
 
     It has no weights before ``load``. ``device`` is the card's full name (n150:0), ``precision``
-    what it computes in, ``notes`` what a person should know of how this run is computed.
+    what it computes in, ``notes`` what a person should know of how this run is computed,
+    ``predicted`` what was estimated before it, as engine.events.Started has it.
     """
 
     def __init__(
         self, spec: ModelSpec, run: RunSpec, ops: Ops, versions: Mapping[str, str],
-        resources: ExitStack,
+        resources: ExitStack, peak_bytes: int,
     ) -> None:  # fmt: skip
-        self.device, self.precision, self.versions = run.device, run.precision, versions
-        several = run.device.lower().startswith(_OF_SEVERAL_CHIPS)
-        self.notes = (f"{run.device} has several chips; one of them computes",) if several else ()
+        self.device, self.precision, self.versions = card_name(run.device), run.precision, versions
+        self.notes = _notes(self.device)
+        self.predicted = {"peak_bytes": float(peak_bytes)}
         self._spec, self._run, self._ops, self._resources = spec, run, ops, resources
         self._learner: Learner | None = None
 
-    def step(self, batches: Sequence[tuple[Ids, Ids]], rate: float, seed: int) -> Update:
+    def step(self, batches: Sequence[tuple[Ids, Ids]], rate: float, seed: int) -> StepResult:
         """One update from the mean gradient of ``batches``; ``seed`` chooses what is random."""
         return self._loaded.update(batches, len(batches), rate, seed)
 
@@ -93,26 +100,60 @@ class Model:
         return self._learner
 
 
-def open_model(spec: ModelSpec, run: RunSpec) -> Model:
+def _notes(device: str) -> tuple[str, ...]:
+    verified = f"training on Tenstorrent cards is {NOT_VERIFIED}"
+    memory = "memory is what the run's tensors take, counted one by one: the card tells no peak"
+    if device.startswith(_OF_SEVERAL_CHIPS):
+        return (verified, memory, f"{device} has several chips; one of them computes")
+    return (verified, memory)
+
+
+def open_model(spec: ModelSpec, run: RunSpec, opening: Opening = opened) -> Model:
     """Open the card that the run names, and see whether it computes what it should.
 
-    Raises SpecError for what this backend lacks, for a card whose arithmetic is wrong and where
-    ttnn is missing, and whatever ttnn raises for a card that it cannot open.
+    Raises SpecError for what this backend lacks and for a run that the card's memory does not
+    hold, CardError for a card that cannot be opened or that computes what it should not.
     """
-    for problem in unsupported(spec, run):
-        raise problem
+    check_for_cards(spec, run)
+    peak_bytes = check_memory(spec, run)
     with ExitStack() as resources:
-        try:
-            ops = resources.enter_context(opened(card_number(run.device)))
-        except ImportError as error:
-            message = f"ttnn cannot be used in this Python: {error}"
-            raise SpecError("device", message, {"device": "auto"}) from error
+        ops = _opened(run.device, opening, resources)
         found = self_check(ops)
         if found.problem:
-            raise SpecError("device", found.problem, {"device": "auto"})
+            raise CardError(
+                f"{run.device} failed its self-check: {found.problem}", _advice(run.device)
+            )
         ops.ledger.watch()  # the check's own peak is not the run's
-        versions = {"ttnn": importlib.metadata.version("ttnn")}
-        return Model(spec, run, ops, versions, resources.pop_all())
+        return Model(spec, run, ops, versions(), resources.pop_all(), peak_bytes)
+
+
+def _opened(device: str, opening: Opening, resources: ExitStack) -> Ops:
+    number = card_number(device)
+    try:
+        return resources.enter_context(opening(number))
+    except ImportError as error:
+        raise CardError(f"ttnn cannot be used in this Python: {error}", _advice(device)) from error
+    except RuntimeError as error:
+        message = f"ttnn cannot open {device}: {_reason(error)}"
+        raise CardError(message, _advice(device)) from error
+
+
+def _reason(error: RuntimeError) -> str:
+    """What ttnn says went wrong, without the place in its sources and without the backtrace.
+
+    Its errors read: where and which condition, "info:", the reason, "backtrace:" and a long list.
+    """
+    lines = [line.strip() for line in str(error).partition("backtrace:")[0].splitlines()]
+    _, info, reason = "\n".join(lines).partition("info:")
+    text = " ".join((reason if info else lines[0] if lines else "").split())
+    return text[:_LONGEST_REASON] or type(error).__name__
+
+
+def _advice(device: str) -> str:
+    return (
+        f"See what is missing: python -m engine preflight --device {device}. Until it works, train "
+        "or go on with --device auto"
+    )
 
 
 def card_number(device: str) -> int:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.backends.card.initial_weights import initial_weights
 from engine.backends.tenstorrent.decoder import Ids
 from engine.backends.tenstorrent.kernels import Array
-from engine.backends.tenstorrent.layout import initial_weights, placements
+from engine.backends.tenstorrent.layout import placements
 from engine.backends.tenstorrent.learner import Learner
 from engine.backends.tenstorrent.numpy_kernels import NumpyKernels
 from engine.backends.tenstorrent.ops import Ops

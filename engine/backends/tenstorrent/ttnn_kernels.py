@@ -10,7 +10,8 @@ fp32; sums and softmax too. Tensors lie in DRAM, interleaved.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import importlib.metadata
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -154,6 +155,14 @@ class TtnnKernels:
         ttnn.deallocate(rows)
         count, width = found.shape[-2], found.shape[-1]
         return ttnn.reshape(found, (1, 1, count, width))
+
+
+def versions() -> Mapping[str, str]:
+    """The version of ttnn; empty where it is not installed as a package."""
+    try:
+        return {"ttnn": importlib.metadata.version("ttnn")}
+    except importlib.metadata.PackageNotFoundError:
+        return {}
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """A model of tt-train as engine.backends.card's loop asks for it.
 
 ttml's own trainer is not used: it passes the training loss off as the validation loss. All names
-are from tt-train's sources; nobody has run this on a card yet (tt_train_rules.NOT_VERIFIED).
+are from tt-train's sources; nobody has run this on a card yet (NOT_VERIFIED).
 """
 
 from __future__ import annotations
@@ -15,15 +15,12 @@ import numpy.typing as npt
 from engine.backends.card.model import Arrays, Batch, StepResult
 from engine.backends.tt_train.names import from_ttml, parameter_plan, to_ttml
 from engine.backends.tt_train.requirements import check_tt_train, load_ttml
+from engine.cost.tt_train_memory import tt_train_memory
 from engine.devices.card import card_name
+from engine.devices.card_rules import NOT_VERIFIED
 from engine.families import decoder as family
 from engine.families.weight import expand
-from engine.interop.tt_train_rules import (
-    NOT_VERIFIED,
-    differences,
-    mesh_shape,
-    tt_train_kind,
-)
+from engine.interop.tt_train_rules import differences, mesh_shape, tt_train_kind
 from engine.rotary import LLAMA3_HIGH_FREQ_FACTOR, LLAMA3_LOW_FREQ_FACTOR
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
@@ -191,6 +188,12 @@ class TtTrainModel:
             name: str(getattr(module, "__version__", "built from source"))
             for name, module in modules.items()
         }
+
+    @property
+    def predicted(self) -> Mapping[str, float]:
+        """The peak of one chip's memory, by engine.cost.tt_train_memory."""
+        on_chip = self._run.replace(batch_size=max(1, self._run.batch_size // self._chips))
+        return {"peak_bytes": float(tt_train_memory(self._spec, on_chip).peak_bytes)}
 
     def step(self, batches: Sequence[Batch], rate: float, seed: int) -> StepResult:
         """One update from the mean gradient of ``batches``, with learning rate ``rate``."""

@@ -1,7 +1,8 @@
 """The worker of tt-train: ``python -m engine.backends.tt_train.worker RUN_DIR``.
 
 To be started by hand, under a Python that has tt-train's ttml (docs/tenstorrent.md): the window
-and ``train`` start no card's worker yet. What else a worker does stands in engine.worker_process.
+and ``train`` start engine.backends.tenstorrent.worker. What else a worker does stands in
+engine.worker_process.
 """
 
 from __future__ import annotations

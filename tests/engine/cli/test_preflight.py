@@ -12,7 +12,6 @@ import pytest
 from engine.__main__ import main
 from engine.cli import preflight as command
 from engine.devices import interpreter
-from engine.devices import preflight as module
 from engine.devices.interpreter import remembered
 from engine.devices.preflight import preflight
 from engine.devices.tenstorrent import Discovery, present_cards
@@ -34,7 +33,6 @@ def _no_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine on which everything is there; returns the worker's Python."""
     places = stand_in.ready_places(tmp_path / "machine")
-    monkeypatch.setattr(module, "CARDS_TRAIN", True)
     monkeypatch.setattr(command, "preflight", lambda name: preflight(name, places=places))
     return stand_in.python(tmp_path / "python")
 

@@ -69,15 +69,20 @@ def packages(folder: Path, versions: Mapping[str, str], sources: Mapping[str, st
 
 def python(
     home: Path, versions: Mapping[str, str] = PACKAGES, version: tuple[int, int] = (3, 12),
-    sources: Mapping[str, str] | None = None,
+    sources: Mapping[str, str] | None = None, worker: str = "",
 ) -> Path:  # fmt: skip
-    """A Python of this version with these packages and no others."""
+    """A Python of this version with these packages and no others.
+
+    What a worker is started with is only written down, unless ``worker`` is a command to run in
+    its place; it is given the module and the module's arguments.
+    """
     packages(home / "site", versions, sources or {})
     start = home / "start.py"
     start.write_text(_START.format(site=str(home / "site"), version=(*version, 4)))
-    # What a worker is started with is only written down.
+    written = f'printf "%s\\n" "$@" > "{home}/started"'
+    started = f'shift; exec {worker} "$@"' if worker else written
     return program(
         home / "bin", "python3",
         f'if [ "$1" = "-c" ]; then shift; exec "{_HERE}" -S -B "{start}" "$@"; fi\n'
-        f'printf "%s\\n" "$@" > "{home}/started"',
+        + started,
     )  # fmt: skip

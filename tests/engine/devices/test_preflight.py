@@ -8,20 +8,26 @@ from pathlib import Path
 
 import pytest
 
-from engine.devices import preflight as module
 from engine.devices.check import Check
 from engine.devices.host_checks import Places
-from engine.devices.preflight import CardNotReadyError, Preflight, preflight, worker_interpreter
+from engine.devices.preflight import (
+    CardNotReadyError,
+    Preflight,
+    design_checks,
+    preflight,
+    require_ready,
+)
 from engine.parameter import SpecError
+from engine.run_spec import RunSpec
+from engine.spec import ModelSpec
 from tests.engine.devices import stand_in
 from tests.engine.devices.recorded import device, driver_tree, on_path, program
 
 
 @pytest.fixture(autouse=True)
 def _plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No tools of Tenstorrent; a version that trains on cards."""
+    """No tools of Tenstorrent."""
     on_path(monkeypatch.setenv, tmp_path / "bin")
-    monkeypatch.setattr(module, "CARDS_TRAIN", True)
 
 
 @pytest.fixture
@@ -44,7 +50,7 @@ def test_a_machine_that_has_everything(tmp_path: Path, python: Path) -> None:
     assert {check.name: check.state for check in found.checks} == {
         "driver": "ok", "card": "ok", "access": "ok", "firmware": "ok", "holders": "ok",
         "hugepages": "ok", "python": "ok", "packages": "ok", "ttnn": "ok", "numpy": "ok",
-        "sfpi": "ok", "ttml": "missing",
+        "sfpi": "ok", "ttml": "missing", "verified": "unknown",
     }  # fmt: skip
     assert found.interpreter == python
     assert found.card is not None
@@ -60,7 +66,7 @@ def test_a_machine_that_has_nothing(tmp_path: Path, python: Path) -> None:
     assert not found.ready
     assert {check.name: check.state for check in found.checks} == dict.fromkeys(
         ("driver", "card", "hugepages", "python", "sfpi"), "missing"
-    )
+    ) | {"verified": "unknown"}
     assert all(check.advice for check in found.checks)
     assert found.interpreter is None
     assert found.summary() == (
@@ -80,13 +86,24 @@ def test_the_list_is_text_that_can_be_read(tmp_path: Path, python: Path) -> None
     assert lines[at + 1].startswith("         It is not in ttnn's wheel")
 
 
-def test_without_a_worker_for_cards_it_is_never_ready(
-    tmp_path: Path, python: Path, monkeypatch: pytest.MonkeyPatch
+def test_that_nobody_has_seen_it_on_hardware_is_said_and_stops_nothing(
+    tmp_path: Path, python: Path
 ) -> None:
-    monkeypatch.setattr(module, "CARDS_TRAIN", False)
     found = report(stand_in.ready_places(tmp_path), python)
-    assert [check.name for check in found.blocking] == ["worker"]
-    assert "not part of this version yet" in found.summary()
+    check = named(found, "verified")
+    assert (check.state, check.found) == ("unknown", "not yet verified on hardware")
+    assert found.ready
+
+
+def test_what_cards_cannot_train_of_a_design_is_on_the_list() -> None:
+    run = RunSpec(precision="bf16-mixed", device="n150:0")
+    (fine,) = design_checks(ModelSpec(hidden_dim=64), run)
+    assert fine.state == "ok"
+    found = design_checks(ModelSpec(hidden_dim=48), run.replace(optimizer="adafactor"))
+    assert [check.state for check in found] == ["missing", "missing"]
+    assert found[0].found.startswith("hidden_dim: a Tenstorrent card works in tiles of 32")
+    assert found[0].advice == "Set hidden_dim = 64"
+    assert found[1].advice == "Set optimizer = adamw"
 
 
 @pytest.mark.parametrize(
@@ -305,13 +322,30 @@ def test_a_mock_device_is_never_taken_for_a_card(tmp_path: Path, python: Path) -
 # Starting
 
 
-def test_the_interpreter_to_start_with_or_the_checklist(tmp_path: Path, python: Path) -> None:
+RUN = RunSpec(device="n150:0", precision="bf16-mixed")
+
+
+def test_ready_or_the_checklist(tmp_path: Path, python: Path) -> None:
     with pytest.raises(CardNotReadyError) as caught:
-        worker_interpreter("n150:0", python)
+        require_ready(ModelSpec(), RUN, python)
     error = caught.value
     assert error.field == "device"
     assert error.fix == {"device": "auto"}
     assert error.message == error.report.summary()
     assert "modprobe" in error.details
+    assert "This design" not in error.details
     places = stand_in.ready_places(tmp_path)
-    assert worker_interpreter("n150:0", python, places) == python
+    found = require_ready(ModelSpec(), RUN, python, places)
+    assert found is not None
+    assert (found.ready, found.interpreter) == (True, python)
+    assert require_ready(ModelSpec(), RUN.replace(device="cpu")) is None
+
+
+def test_a_design_that_cards_cannot_train_is_refused_by_name(tmp_path: Path, python: Path) -> None:
+    single = RUN.replace(precision="fp32")
+    with pytest.raises(CardNotReadyError) as caught:
+        require_ready(ModelSpec(), single, python)
+    assert "missing  This design" in caught.value.details
+    with pytest.raises(SpecError, match="19 bits") as refused:
+        require_ready(ModelSpec(), single, python, stand_in.ready_places(tmp_path))
+    assert (refused.value.field, refused.value.fix) == ("precision", {"precision": "bf16-mixed"})

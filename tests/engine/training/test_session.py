@@ -327,7 +327,9 @@ def test_a_text_that_is_missing_says_so(tmp_path: Path) -> None:
 def test_a_card_is_refused_honestly(tmp_path: Path) -> None:
     failed = train(new_run(tmp_path, device="n150:0"))
     assert isinstance(failed, Failed)
-    assert failed.message.startswith("device: cannot train on n150:0: ")
+    assert failed.message.startswith(
+        "device: n150:0 is a Tenstorrent card: torch does not train on"
+    )
 
 
 def test_fused_attention_is_refused_where_auto_turns_out_to_have_none(tmp_path: Path) -> None:

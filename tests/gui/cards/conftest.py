@@ -31,7 +31,6 @@ def cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[PresentCard,
     root = driver_tree(tmp_path / "both", {0: device("n150", "a1", 1), 1: device("p150b", "b2", 2)})
     places = dataclasses.replace(places, driver_class=root)
     monkeypatch.setattr(preflight, "Places", lambda: places)
-    monkeypatch.setattr(preflight, "CARDS_TRAIN", True)
     monkeypatch.setattr(interpreter, "candidates", lambda: ())
     return boards_of(driver_readings(root))
 

@@ -65,7 +65,28 @@ def test_choosing_a_card_that_can_train_opens_nothing(
     application.window.choose_device("n150:0")
     assert application.cards.checklist is None
     assert application.window.top.device.text() == "Wormhole n150"
-    assert application.cards.may_start(application.document.run)
+    document = application.document
+    single = document.run.replace(precision="bf16-mixed")
+    assert application.cards.may_start(document.model, single)
+
+
+def test_what_cards_cannot_train_is_said_with_a_button_that_mends_it(
+    application: Application, found: Callable[[], None], python: Path
+) -> None:
+    remember("n150:0", python)
+    found()
+    application.window.choose_device("n150:0")
+    assert application.document.run.precision == "fp32"
+    QTest.mouseClick(application.window.monitor.header.train, Qt.MouseButton.LeftButton)
+    assert not application.bridge.alive
+    assert not list(runs_home().glob("*")), "no run was made"
+    message = application.window.bar.message()
+    assert message is not None
+    assert "it would not be the fp32 that it is called" in message.text
+    QTest.mouseClick(application.window.bar.action, Qt.MouseButton.LeftButton)
+    document = application.document
+    assert document.run.precision == "bf16-mixed"
+    assert application.cards.may_start(document.model, document.run)
 
 
 def test_train_is_refused_with_the_first_missing_item_and_opens_the_list(
@@ -115,7 +136,9 @@ def test_a_card_that_is_not_here_only_shows_costs_and_offers_the_list(
 
 
 def test_other_devices_are_none_of_its_business(application: Application) -> None:
-    assert application.cards.may_start(application.document.run.replace(device="cpu"))
+    assert application.cards.may_start(
+        application.document.model, application.document.run.replace(device="cpu")
+    )
     application.cards.open_checklist("cpu")
     assert application.cards.checklist is None
 
@@ -125,7 +148,7 @@ def test_a_refusal_is_past_once_the_card_can_train(
 ) -> None:
     found()
     application.window.choose_device("n150:0")
-    assert not application.cards.may_start(application.document.run)
+    assert not application.cards.may_start(application.document.model, application.document.run)
     remember("n150:0", python)
     application.cards.readiness.check("n150:0")
     qtbot.waitUntil(

@@ -47,6 +47,7 @@ class NumpyModel:
     device, precision = "n150:0", "bf16-mixed"
     notes = ("this is a double",)
     versions: Mapping[str, str] = {"double": "1"}
+    predicted: Mapping[str, float] = {}
 
     def _logits(self, inputs: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         return self._weights[EMBEDDING][inputs] @ self._weights[HEAD].T

@@ -10,7 +10,7 @@ import pytest
 import safetensors.numpy
 import torch
 
-from engine.backends.tenstorrent.layout import initial_weights
+from engine.backends.card.initial_weights import initial_weights
 from engine.backends.tenstorrent.learner import Learner
 from engine.backends.tenstorrent.numpy_kernels import NumpyKernels, RoundedOps
 from engine.backends.tenstorrent.ops import Ops

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
 
-from engine.backends.tenstorrent.layout import initial_weights
+from engine.backends.card.initial_weights import initial_weights
 from engine.backends.tenstorrent.model import Model, card_number, open_model
 from engine.backends.tenstorrent.numpy_kernels import NumpyKernels
 from engine.backends.tenstorrent.ops import Ops
 from engine.parameter import SpecError
 from engine.run_spec import RunSpec
+from engine.training.failures import CardError
 from tests.engine.backends.tenstorrent.designs import small, tokens
 
 SPEC = small(dropout=0.2)
@@ -22,7 +25,7 @@ BATCHES = [(ids[:, :-1], ids[:, 1:]) for ids in (tokens(SPEC, 3, 33, seed) for s
 
 
 def model(run: RunSpec = RUN, resources: ExitStack | None = None) -> Model:
-    return Model(SPEC, run, Ops(NumpyKernels()), {}, resources or ExitStack())
+    return Model(SPEC, run, Ops(NumpyKernels()), {}, resources or ExitStack(), 1_000_000)
 
 
 def test_it_learns_measures_and_writes() -> None:
@@ -35,7 +38,7 @@ def test_it_learns_measures_and_writes() -> None:
     assert one.validate(*BATCHES[0]) < before - 0.5
     assert one.next_logits([3, 1, 4]).shape == (SPEC.vocab_size,)
     assert one.peak_bytes() > 1e5
-    assert (one.device, one.precision, one.notes) == ("n150:0", "bf16-mixed", ())
+    assert (one.device, one.precision) == ("n150:0", "bf16-mixed")
 
 
 def test_a_smaller_batch_is_measured_as_it_is() -> None:
@@ -90,8 +93,13 @@ def test_closing_gives_memory_and_card_back() -> None:
 
 
 def test_of_several_chips_one_computes_and_a_person_is_told() -> None:
-    (note,) = model(RUN.replace(device="n300:0")).notes
+    *_, note = model(RUN.replace(device="n300:0")).notes
     assert "one of them" in note
+    assert not any("one of them" in note for note in model().notes)
+
+
+def test_a_person_is_told_that_nobody_has_seen_it_on_hardware() -> None:
+    assert "training on Tenstorrent cards is not yet verified on hardware" in model().notes
 
 
 def test_what_the_backend_lacks_is_refused_before_a_card_is_opened() -> None:
@@ -101,8 +109,79 @@ def test_what_the_backend_lacks_is_refused_before_a_card_is_opened() -> None:
 
 @pytest.mark.skipif(importlib.util.find_spec("ttnn") is not None, reason="ttnn is installed here")
 def test_without_ttnn_a_person_is_told() -> None:
-    with pytest.raises(SpecError, match="ttnn cannot be used in this Python"):
+    with pytest.raises(CardError, match="ttnn cannot be used in this Python") as caught:
         open_model(SPEC, RUN)
+    assert "python -m engine preflight --device n150:0" in caught.value.advice
+
+
+@contextmanager
+def on_numpy(number: int) -> Iterator[Ops]:
+    yield Ops(NumpyKernels(), banks=12)
+
+
+def test_what_is_foretold_is_what_the_run_takes() -> None:
+    """Both are counts of the same tensors, rounded up to the device's banks."""
+    one = open_model(SPEC, RUN, on_numpy)
+    one.load(initial_weights(SPEC, 1), {}, 0)
+    one.step(BATCHES[:1], 1e-2, 0)
+    foretold = one.predicted["peak_bytes"]
+    assert one.peak_bytes() == foretold
+    one.close()
+
+
+def test_a_run_that_the_card_cannot_hold_is_refused_before_it_is_opened() -> None:
+    large = RUN.replace(batch_size=1 << 20)
+    with pytest.raises(SpecError, match=r"one chip of which has 12\.0 GiB") as caught:
+        open_model(SPEC, large)
+    assert caught.value.fix["batch_size"] < 1 << 20
+
+
+def test_a_card_that_computes_nothing_is_closed_and_named() -> None:
+    closed = []
+
+    class Zeros(NumpyKernels):
+        def download(self, data: Any) -> Any:
+            return np.zeros_like(data)
+
+    @contextmanager
+    def mock(number: int) -> Iterator[Ops]:
+        try:
+            yield Ops(Zeros())
+        finally:
+            closed.append(number)
+
+    with pytest.raises(CardError, match=r"n150:0 failed its self-check: .* no working card"):
+        open_model(SPEC, RUN, mock)
+    assert closed == [0]
+
+
+_FATAL = """TT_FATAL @ /project/llrt/tt_cluster.cpp:129: num_chips > 0
+info:
+No chips detected
+in the cluster
+backtrace:
+ --- /lib/libc.so.6(+0x2724a)
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (_FATAL, "No chips detected in the cluster"),
+        ("sfpi not found at /x/sfpi\nbacktrace:\n --- y", "sfpi not found at /x/sfpi"),
+        ("", "RuntimeError"),
+    ],
+)
+def test_of_what_ttnn_says_the_reason_is_told(said: str, told: str) -> None:
+    @contextmanager
+    def broken(number: int) -> Iterator[Ops]:
+        if number == 0:
+            raise RuntimeError(said)
+        yield Ops(NumpyKernels())
+
+    with pytest.raises(CardError) as caught:
+        open_model(SPEC, RUN, broken)
+    assert str(caught.value) == f"ttnn cannot open n150:0: {told}"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.backends.tenstorrent.layout import initial_weights, placements
+from engine.backends.card.initial_weights import initial_weights
+from engine.backends.tenstorrent.layout import placements
 from engine.backends.tenstorrent.learner import Learner
 from engine.backends.tenstorrent.numpy_kernels import NumpyKernels
 from engine.backends.tenstorrent.ops import Ops

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.backends.card.initial_weights import initial_weights
 from engine.backends.tenstorrent import ttnn_kernels
-from engine.backends.tenstorrent.layout import initial_weights
 from engine.backends.tenstorrent.learner import Learner
 from engine.backends.tenstorrent.model import open_model
 from engine.backends.tenstorrent.numpy_kernels import NumpyKernels

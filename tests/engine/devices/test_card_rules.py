@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.backends.tenstorrent.unsupported import unsupported
+from engine.devices.card_rules import unsupported
 from engine.parameter import Value
 from engine.run_spec import RunSpec, run_parameters, run_problems
 from engine.spec import ModelSpec, problems

@@ -1,4 +1,4 @@
-"""What of a design and a run this backend lacks, said before the run begins."""
+"""What of a design and a run training on Tenstorrent cards lacks, said before the run begins."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import math
 from engine.parameter import SpecError, Value
 from engine.run_spec import RunSpec, run_to_dict
 from engine.spec import ModelSpec, model_parameters
+
+# Nobody here has a card: whatever drives one says so until somebody has seen it work.
+NOT_VERIFIED = "not yet verified on hardware"
 
 _TILE = 32
 # What each setting may be, the first being the way out, and why it may be nothing else.
@@ -38,6 +41,12 @@ def unsupported(spec: ModelSpec, run: RunSpec) -> tuple[SpecError, ...]:
     """
     found = [problem for problem in (_width(spec), _precision(run)) if problem is not None]
     return (*found, *_settings(run))
+
+
+def check_for_cards(spec: ModelSpec, run: RunSpec) -> None:
+    """Raise the first problem of ``unsupported``, where there is any."""
+    for problem in unsupported(spec, run):
+        raise problem
 
 
 def _width(spec: ModelSpec) -> SpecError | None:

@@ -1,0 +1,97 @@
+"""Follows a worker in the foreground: hands its events on, and a person's Ctrl-C to it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+
+from engine.events import Event, Failed, Finished, Started, parse_line
+from engine.run_directory import LineReader, RunDirectory, RunDirectoryError
+from engine.training.control import Control, obeying_signals
+from engine.training.recorder import Listener
+
+_LOG_BYTES = 64 << 10
+
+
+def follow(
+    directory: RunDirectory, process: subprocess.Popen[bytes], offset: int, listener: Listener
+) -> Finished | Failed:
+    """Hand on what the worker records after ``offset`` bytes until it ends; return how it ended.
+
+    The first Ctrl-C (or SIGTERM) asks it to save and end, a second one ends it at once. Raises
+    RunDirectoryError where the worker ended before it had begun, and says no more than its log.
+    """
+    reader = _Reader(directory, offset, listener)
+    control, told = Control(), False
+    try:
+        with obeying_signals(control):
+            while process.poll() is None:
+                reader.read()
+                if control.stopping() and not told:
+                    told = True
+                    directory.send("stop")
+                control.wait()
+    except BaseException:  # nobody is left to tell what the worker does
+        process.kill()
+        process.wait()
+        raise
+    reader.read()
+    return reader.end or _without_a_word(directory, process.returncode, reader)
+
+
+class _Reader:
+    """Reads new events; remembers the last of those that matter."""
+
+    def __init__(self, directory: RunDirectory, offset: int, listener: Listener) -> None:
+        self._lines = LineReader(directory.events_file, offset)
+        self._listener = listener
+        self.started = False
+        self.step = 0
+        self.end: Finished | Failed | None = None
+
+    def read(self) -> None:
+        while lines := self._lines.lines():
+            for line in lines:
+                event = parse_line(line)
+                if event is not None:
+                    self._take(event)
+
+    def _take(self, event: Event) -> None:
+        self.started = self.started or isinstance(event, Started)
+        self.step = int(getattr(event, "step", self.step))
+        self.end = event if isinstance(event, (Finished, Failed)) else None
+        self._listener(event)
+
+
+def _without_a_word(directory: RunDirectory, status: int, reader: _Reader) -> Failed:
+    """The end of a worker that recorded none, as far as log and exit status tell of it."""
+    last = _last_line(directory)
+    if not reader.started:
+        raise RunDirectoryError(last or f"the worker ended {_how(status)} before it had begun")
+    way_on = "resume the run" if directory.checkpoint_steps() else "start the run again"
+    said = f"; its log ends: {last}" if last else ""
+    return Failed(
+        f"the worker ended {_how(status)}{said}",
+        f"{directory.log_file} has more; to go on, {way_on}", reader.step,
+    )  # fmt: skip
+
+
+def _how(status: int) -> str:
+    if status >= 0:
+        return f"with exit status {status}"
+    try:
+        return f"by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"by signal {-status}"
+
+
+def _last_line(directory: RunDirectory) -> str:
+    """The last line of the worker's log that says anything; empty where there is none."""
+    try:
+        with directory.log_file.open("rb") as file:
+            file.seek(max(0, directory.log_file.stat().st_size - _LOG_BYTES))
+            text = file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
