@@ -31,6 +31,7 @@ from engine.cost.tape import (
     END_OF_FORWARD,
     FORWARD,
     FULL,
+    HEAD_ROWS,
     Matrices,
     Moment,
     Tape,
@@ -209,7 +210,8 @@ class StepTape(Tape):
         self._chunk_logits(2 * FULL * scores)
         if self.a != FULL:
             self._chunk_logits((self.a - 2 * FULL) * scores)
-            part = self.a * spec.vocab_size * spec.hidden_dim
+            rows = min(HEAD_ROWS, spec.vocab_size)
+            part = (self.a + FULL) * rows * spec.hidden_dim
             self._take(fixed=part)
             self._give(fixed=part)
             self._chunk_logits(-self.a * scores)

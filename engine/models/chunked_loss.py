@@ -18,6 +18,8 @@ import torch.nn.functional as F  # noqa: N812 (its usual name)
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from engine.cost.tape import HEAD_ROWS
+
 
 def chunked_cross_entropy(
     x_ND: Tensor, weight_VD: Tensor, bias_V: Tensor | None, targets_N: Tensor, chunk: int
@@ -107,8 +109,18 @@ class _Head:
         if scores_CV.dtype == self.exact:
             gradients.weight_VD.addmm_(scores_CV.t(), self.x_ND[these])
         else:
-            gradients.weight_VD += scores_CV.t() @ self.x_ND[these]
+            self._add_rounded(scores_CV, self.x_ND[these], gradients.weight_VD)
         return found.sum()
+
+    def _add_rounded(self, scores_CV: Tensor, x_CD: Tensor, sum_VD: Tensor) -> None:
+        """Add a 16-bit product to its fp32 sum, some rows at a time.
+
+        Adding numbers of another format makes a copy of them in that of the sum: of all rows
+        together that would take as much as a large vocabulary's scores.
+        """
+        for start in range(0, len(sum_VD), HEAD_ROWS):
+            rows = slice(start, start + HEAD_ROWS)
+            sum_VD[rows] += (scores_CV[:, rows].t() @ x_CD).to(self.exact)
 
     def _log_probabilities(self, these: slice) -> Tensor:
         scores_CV = F.linear(self.x_ND[these], self.weight_VD, self.bias_V).to(self.exact)
