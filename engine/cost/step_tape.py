@@ -31,7 +31,7 @@ from engine.cost.tape import (
     END_OF_FORWARD,
     FORWARD,
     FULL,
-    HEAD_ROWS,
+    HEAD_PIECE,
     Matrices,
     Moment,
     Tape,
@@ -210,8 +210,9 @@ class StepTape(Tape):
         self._chunk_logits(2 * FULL * scores)
         if self.a != FULL:
             self._chunk_logits((self.a - 2 * FULL) * scores)
-            rows = min(HEAD_ROWS, spec.vocab_size)
-            part = (self.a + FULL) * rows * spec.hidden_dim
+            head = spec.vocab_size * spec.hidden_dim
+            rows = max(1, HEAD_PIECE // spec.hidden_dim)
+            part = self.a * head + FULL * min(head, rows * spec.hidden_dim)
             self._take(fixed=part)
             self._give(fixed=part)
             self._chunk_logits(-self.a * scores)

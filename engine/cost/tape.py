@@ -14,8 +14,9 @@ from engine.families.decoder import weights
 from engine.spec import ModelSpec
 
 FULL = 4  # bytes of an fp32 number
-# Rows of the head whose gradient is made at once where the loss goes by chunks in 16 bits.
-HEAD_ROWS = 4_096
+# Numbers of the head's 16-bit gradient that are added to its sum at once where the loss goes by
+# chunks: 8 MiB in fp32.
+HEAD_PIECE = 1 << 21
 
 # The phases of a run, by the names that people read.
 EMBEDDING, FORWARD = "embedding", "forward of the blocks"

@@ -18,7 +18,7 @@ import torch.nn.functional as F  # noqa: N812 (its usual name)
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from engine.cost.tape import HEAD_ROWS
+from engine.cost.tape import HEAD_PIECE
 
 
 def chunked_cross_entropy(
@@ -109,19 +109,21 @@ class _Head:
         if scores_CV.dtype == self.exact:
             gradients.weight_VD.addmm_(scores_CV.t(), self.x_ND[these])
         else:
-            self._add_rounded(scores_CV, self.x_ND[these], gradients.weight_VD)
+            _add_rounded(scores_CV.t() @ self.x_ND[these], gradients.weight_VD)
         return found.sum()
-
-    def _add_rounded(self, scores_CV: Tensor, x_CD: Tensor, sum_VD: Tensor) -> None:
-        """Add a 16-bit product to its fp32 sum, some rows at a time.
-
-        Adding numbers of another format makes a copy of them in that of the sum: of all rows
-        together that would take as much as a large vocabulary's scores.
-        """
-        for start in range(0, len(sum_VD), HEAD_ROWS):
-            rows = slice(start, start + HEAD_ROWS)
-            sum_VD[rows] += (scores_CV[:, rows].t() @ x_CD).to(self.exact)
 
     def _log_probabilities(self, these: slice) -> Tensor:
         scores_CV = F.linear(self.x_ND[these], self.weight_VD, self.bias_V).to(self.exact)
         return scores_CV.log_softmax(1)
+
+
+def _add_rounded(part_VD: Tensor, sum_VD: Tensor) -> None:
+    """Add a 16-bit product to its fp32 sum, some rows at a time.
+
+    Adding numbers of another format makes a copy of them in that of the sum: of all rows
+    together that would take as much as a large vocabulary's scores.
+    """
+    count = max(1, HEAD_PIECE // sum_VD.shape[1])
+    for start in range(0, len(sum_VD), count):
+        rows = slice(start, start + count)
+        sum_VD[rows] += part_VD[rows].to(sum_VD.dtype)
