@@ -10,7 +10,7 @@ from engine.cost.limits import chip_batch, largest_batch, room_bytes, worst_byte
 from engine.cost.memory import TrainingMemory, memory_of_batch
 from engine.cost.remedies import possible_changes
 from engine.cost.sharding import sharded_bytes
-from engine.devices.card import Device
+from engine.devices.card import Device, card_name
 from engine.parameter import Value
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
@@ -24,6 +24,8 @@ TIGHT_FRACTION = 0.1
 # first, for what makes a design fit.
 _MILD = frozenset(("gradient_checkpointing", "loss_chunk", "precision", "optimizer"))
 _HARSH = frozenset(("sgd", "sgd-momentum"))
+# Of these what the worker of Tenstorrent cards has.
+_ON_CARDS = frozenset(("gradient_checkpointing", "precision"))
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,11 @@ def _why_tight(device: Device, needed: int) -> str:
     free, worst = device.free_bytes, worst_bytes(needed, device)
     if free is not None and needed + device.overhead_bytes > free:
         return f"Only {binary_bytes(free)} are free now: other programs hold the rest."
+    if device.kind == "card" and device.allocator_slack:
+        return (
+            f"The card's own operations may take up to {binary_bytes(worst)}: they are counted "
+            "exactly before a run starts."
+        )
     if worst > min(free or worst, device.chip_memory_bytes or worst):
         return f"Fragmentation may take it to {binary_bytes(worst)}, more than is free."
     return "Little is left for what the libraries take beside the tensors."
@@ -167,12 +174,17 @@ def _help(spec: ModelSpec, run: RunSpec, device: Device) -> str:
             return f"With {made} a batch of {batch:,} fits."
     least = memory_of_batch(spec, lighter, 1)
     states = least.weights_bytes + least.gradients_bytes + least.optimizer_bytes
-    if states > (room_bytes(device) or 0):
+    limit = (device.chip_memory_bytes or 0) - device.overhead_bytes
+    if states > limit:
+        without = states - least.optimizer_bytes
+        sgd = "" if without > limit or run.optimizer == "sgd" else "plain SGD or "
         return (
             f"Weights, gradients and optimizer state alone take {binary_bytes(states)} at least: "
-            "only a smaller model helps."
+            f"only {sgd}a smaller model helps."
         )
-    return "Not even one sequence fits: a shorter context or a smaller vocabulary would help."
+    return (
+        "Not even one sequence surely fits: a shorter context or a smaller vocabulary would help."
+    )
 
 
 @lru_cache(maxsize=256)
@@ -194,7 +206,8 @@ def _ladder(run: RunSpec) -> tuple[tuple[str, dict[str, Value]], ...]:
     rungs: list[tuple[str, dict[str, Value]]] = []
     words: list[str] = []
     for change in mild:
-        if change not in optimizers[:-1]:
+        lacking = card_name(run.device) and not set(change.run) <= _ON_CARDS
+        if change not in optimizers[:-1] and not lacking:
             named = "optimizer" in change.run  # after a person or a thing: keeps its capital
             words.append(change.words if named else change.words[0].lower() + change.words[1:])
             below = rungs[-1][1] if rungs else {}

@@ -3,7 +3,8 @@
 Phases are those of one step, then validation and samples, which with small batches can be the
 fullest. Counted is what they keep alive: weights, gradients, optimizer state, tensors saved for the
 backward pass, and the temporaries of each phase's largest operation. That is what CUDA reports
-as max_memory_allocated. The interpreter, libraries and fragmentation come on top.
+as max_memory_allocated. The interpreter, libraries and fragmentation come on top. For a run on a
+Tenstorrent card it is an estimate.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import NamedTuple
 
+from engine.cost.card_memory import card_extra, on_tiles, whole_tiles
 from engine.cost.optimizer_memory import state_bytes, table_bytes, update_bytes
 from engine.cost.parameters import count
 from engine.cost.passes import SamplingPass, ValidationPass, sampling_pass, validation_pass
 from engine.cost.reading_tape import ReadingTape
 from engine.cost.step_tape import StepTape
 from engine.cost.tape import END_OF_FORWARD, SAMPLING, UPDATE, VALIDATION, Moment
+from engine.devices.card import card_name
 from engine.families.weight import Weight
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
@@ -143,13 +146,20 @@ class _Case(NamedTuple):
     loss_chunk: int | None
     validation: ValidationPass
     sampling: SamplingPass
+    on_card: bool
 
 
 def _case(spec: ModelSpec, run: RunSpec) -> _Case:
+    if card_name(run.device):
+        return _Case(
+            on_tiles(spec), whole_tiles(run.sequence_length(spec)), run.precision, run.optimizer,
+            run.accumulation_steps > 1, run.gradient_checkpointing, False, "fused", None,
+            validation_pass(spec, run), sampling_pass(spec, run), True,
+        )  # fmt: skip
     return _Case(
         spec, run.sequence_length(spec), run.precision, run.optimizer, run.accumulation_steps > 1,
         run.gradient_checkpointing, attention_in_fp32(spec, run), run.attention, run.loss_chunk,
-        validation_pass(spec, run), sampling_pass(spec, run),
+        validation_pass(spec, run), sampling_pass(spec, run), False,
     )  # fmt: skip
 
 
@@ -234,7 +244,33 @@ def _lines(case: _Case) -> tuple[PhaseLine, ...]:
     lines.append(PhaseLine(UPDATE, (weights, gradients, state, 0, 0), _NOTHING))
     updating = state + update_bytes(optimizer, counted.weights)
     lines.append(PhaseLine(UPDATE, (weights, 4 * counted.total, updating, 0, 0), _NOTHING))
-    return (*lines, *_between_updates(case, weights, state))
+    lines += _between_updates(case, weights, state)
+    return tuple(_as_on_card(case, lines) if case.on_card else lines)
+
+
+def _as_on_card(case: _Case, lines: list[PhaseLine]) -> list[PhaseLine]:
+    """The same with what a card takes beside it: an estimate (engine.cost.card_memory)."""
+    extra = card_extra(
+        case.spec, case.seq_len, mixed=case.precision == "bf16-mixed",
+        checkpointing=case.checkpointing,
+    )  # fmt: skip
+    found = []
+    for line in lines:
+        weights, gradients, state, fixed, chunk = line.fixed
+        growing, logits = line.per_sequence[3:]
+        if line.name in (VALIDATION, SAMPLING):
+            growing += extra.reading
+        elif line.name != UPDATE:
+            gradients += extra.gradients
+            growing += extra.scores
+            logits += extra.logits
+        found.append(
+            line._replace(
+                fixed=(weights + extra.weights, gradients, state, fixed, chunk),
+                per_sequence=(0, 0, 0, growing, logits),
+            )
+        )
+    return found
 
 
 def _between_updates(case: _Case, weights: int, state: int) -> list[PhaseLine]:

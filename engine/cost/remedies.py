@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from engine.cost.memory import training_memory
+from engine.devices.card import card_name
+from engine.devices.card_rules import unsupported
 from engine.parameter import Value
 from engine.run_spec import RunSpec, run_parameters, run_problems
 from engine.spec import ModelSpec, problems
@@ -61,13 +63,21 @@ def remedies(spec: ModelSpec, run: RunSpec) -> tuple[Remedy, ...]:
     found = []
     for change in possible_changes(spec, run):
         other, lighter = changed(spec, run, change)
-        if problems(other) or run_problems(lighter, other):
+        if problems(other) or run_problems(lighter, other) or _no_card_can(change, other, lighter):
             continue
         memory = training_memory(other, lighter)
         if memory.peak_bytes < now:
             saved = now - memory.peak_bytes
             found.append(Remedy(change, memory.peak_bytes, saved, memory.peak_phase))
     return tuple(sorted(found, key=lambda remedy: remedy.peak_bytes))
+
+
+def _no_card_can(change: Change, spec: ModelSpec, run: RunSpec) -> bool:
+    """Whether the run is on a card, whose worker lacks what is changed."""
+    if not card_name(run.device):
+        return False
+    refused = {problem.field for problem in unsupported(spec, run)}
+    return not refused.isdisjoint(change.run | change.model)
 
 
 def changed(spec: ModelSpec, run: RunSpec, change: Change) -> tuple[ModelSpec, RunSpec]:

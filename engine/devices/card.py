@@ -11,6 +11,8 @@ from engine.resource_files import ResourceError, read_resource_yaml
 
 DeviceKind = Literal["card", "cpu", "cuda", "mps"]
 _TABLE = "cards.yaml"
+# What a card takes is an estimate until a run starts: engine.cost.card_memory says how far off.
+_CARD_SLACK = 0.36
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ def _card(entry: Mapping[str, Any], table: Mapping[str, Any]) -> Device:
         printed_memory=f"{entry['dram_gb']} GB",
         utilisation=(low, likely, high),
         utilisation_source=table["utilisation_source"],
+        allocator_slack=_CARD_SLACK,
+        allocator_slack_bytes=chip_memory,
     )
 
 

@@ -15,6 +15,7 @@ from pytestqt.qtbot import QtBot
 
 from engine.cost.evaluation import evaluate
 from engine.cost.fit import fit
+from engine.cost.limits import room_bytes
 from engine.devices.card import Device
 from engine.spec import ModelSpec
 from tests.computers import computer
@@ -220,9 +221,11 @@ def test_the_largest_batch_fits_and_one_more_does_not(
     qtbot.mouseClick(view.memory.batch, LEFT)
     batch = document.run.batch_size
     assert view.memory.batch.accessibleName() == f"Largest batch that fits: {batch:,}"
-    assert fit(document.model, document.run, device).verdict in ("fits", "tight")
+    room = room_bytes(device)
+    assert room is not None
+    assert fit(document.model, document.run, device).needed_bytes <= room
     more = document.run.replace(batch_size=batch + device.chips)
-    assert fit(document.model, more, device).verdict == "does not fit"
+    assert fit(document.model, more, device).needed_bytes > room
     assert document.undo_stack.undoText() == f"Largest batch that fits {device.title}"
     assert document.undo_stack.count() == 1
 
@@ -237,9 +240,11 @@ def test_the_largest_context_fits_and_one_more_does_not(
     assert document.run.seq_len is None
     longest = document.model.max_seq_len
     assert not document.problems()
-    assert fit(document.model, document.run, view.device).verdict in ("fits", "tight")
+    room = room_bytes(view.device)
+    assert room is not None
+    assert fit(document.model, document.run, view.device).needed_bytes <= room
     longer = document.model.replace(max_seq_len=longest + 1)
-    assert fit(longer, document.run, view.device).verdict == "does not fit"
+    assert fit(longer, document.run, view.device).needed_bytes > room
 
 
 def test_a_shorter_context_leaves_no_original_context_behind(
