@@ -18,8 +18,8 @@ from engine.cost.parameters import count
 from engine.spec import ModelSpec
 
 TILE = 32
-# The exact count was at most so much of the estimate above it.
-UNCERTAINTY = 0.36
+# The exact count was at least so much of the estimate.
+LEAST_OF_ESTIMATE = 0.5
 
 
 class CardExtra(NamedTuple):

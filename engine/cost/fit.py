@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
+from engine.cost.card_memory import LEAST_OF_ESTIMATE
 from engine.cost.limits import chip_batch, largest_batch, room_bytes, worst_bytes
 from engine.cost.memory import TrainingMemory, memory_of_batch
 from engine.cost.remedies import possible_changes
@@ -116,12 +117,19 @@ def _reason(
     if found.verdict == "unknown":
         sentences.append(f"The memory of {device.title} is not known.")
     elif found.verdict == "does not fit":
+        if card_name(device.name) and not _surely_not(memory.peak_bytes, device):
+            sentences.append("An estimate: the count before a run may find room.")
         sentences.append(_help(spec, run, device))
         if found.sharded_verdict in ("fits", "tight") and found.sharded_bytes is not None:
             sentences.append(_sharded(device, found.sharded_bytes, found.sharded_verdict))
     elif found.verdict == "tight":
         sentences.append(_why_tight(device, memory.peak_bytes))
     return " ".join(sentences)
+
+
+def _surely_not(needed: int, device: Device) -> bool:
+    """Whether a card's own count, at the least that it was of an estimate, exceeds its memory."""
+    return needed * LEAST_OF_ESTIMATE > (device.chip_memory_bytes or 0)
 
 
 def _dominating(memory: TrainingMemory) -> str:

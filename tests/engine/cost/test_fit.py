@@ -226,6 +226,16 @@ def test_the_largest_context_stops_where_the_declaration_does() -> None:
     assert largest_context(tiny, RunSpec(batch_size=1), a_card(1 << 50)) == 4_194_304
 
 
+def test_a_card_that_may_have_room_after_all_is_said_to_be_estimated() -> None:
+    """GPT-2 on an n150: estimated at 12.9 GiB, counted at 8.3 before a run."""
+    design = preset("gpt2")
+    verdict = fit(design.model, design.run, CARDS["n150"])
+    assert verdict.verdict == "does not fit"
+    assert "the count before a run may find room" in verdict.reason
+    huge = fit(preset("llama-3-8b").model, RunSpec(batch_size=1), CARDS["n150"])
+    assert "may find room" not in huge.reason
+
+
 def test_the_same_run_is_counted_as_each_device_computes_it() -> None:
     """A CPU without 16-bit tiles keeps attention in fp32; a card writes its scores out."""
     spec = ModelSpec(num_layers=2)
