@@ -165,11 +165,18 @@ def launch(
                 stdout=log,
                 stderr=log,
                 env=worker_environment(python),
-                cwd=directory.path,
+                cwd=directory.path if card is None else _scratch(),
                 start_new_session=True,
             )
     except OSError as error:
         raise RunDirectoryError(f"cannot start {python}: {error}") from error
+
+
+def _scratch() -> Path:
+    """Where a card's worker works: ttnn leaves files of its own in the folder that it is run in."""
+    folder = cache_home() / "ttnn"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def worker_environment(python: Path | None = None) -> dict[str, str]:

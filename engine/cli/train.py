@@ -51,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = changed_run(design.run, options, of_run)
     settings = check_run(_shorter_warmup(settings, of_run), model)
     card = _check_corpus_and_device(model, settings)
+    settings = settings.replace(corpus=_from_anywhere(settings.corpus))
     from engine.cli.foreground import run_here
 
     directory = create_run(
@@ -75,6 +76,14 @@ def _shorter_warmup(settings: RunSpec, typed: list[str]) -> RunSpec:
     if any(text.startswith("warmup_steps=") for text in typed):
         return settings
     return settings.replace(warmup_steps=min(settings.warmup_steps, settings.steps // 10))
+
+
+def _from_anywhere(corpus: str) -> str:
+    """A file or folder by its whole path: a worker, and whoever resumes, may be elsewhere."""
+    from engine.data.catalogue import catalogue
+
+    named = any(entry.name == corpus for entry in catalogue())
+    return corpus if named else str(Path(corpus).expanduser().resolve())
 
 
 def _check_corpus_and_device(model: ModelSpec, settings: RunSpec) -> Preflight | None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from engine.data.catalogue import catalogue
 from engine.data.corpora import Corpus, load_corpus
 from engine.data.dataset import (
     BatchSource,
@@ -111,11 +112,7 @@ def _corpus(
     announcer.say(f"reading the text {record.run.corpus[:80]}")
     corpus = load_corpus(record.run.corpus, progress=announcer.progress("reading the text"))
     if record.corpus_sha256 and record.corpus_sha256 != corpus.sha256:
-        raise SpecError(
-            "corpus",
-            f"{record.run.corpus} has changed since this run began: going on with another text "
-            "would spoil it. Put the old text back, or start a new run",
-        )
+        raise SpecError("corpus", _changed(record, versions))
     directory.write_record(
         replace(
             record,
@@ -126,6 +123,22 @@ def _corpus(
         )
     )
     return corpus
+
+
+def _changed(record: RunRecord, versions: Mapping[str, str]) -> str:
+    """Why the text is another one. The standard library is that of the Python that trains."""
+    name, before, now = record.run.corpus, record.versions.get("python"), versions.get("python")
+    own = any(entry.name == name and entry.download is None for entry in catalogue())
+    if own and before and before != now:
+        return (
+            f"{name} is the text of the Python that trains: this run began with that of {before}, "
+            f"and this is {now}. Go on where that Python trains, or start a new run with another "
+            "text, which can move between devices"
+        )
+    return (
+        f"{name} has changed since this run began: going on with another text would spoil it. Put "
+        "the old text back, or start a new run"
+    )
 
 
 def _tokenizer(

@@ -7,19 +7,26 @@ traceback goes to the run's log.txt.
 from __future__ import annotations
 
 from engine.backends.card.checkpoint import load_card_checkpoint
+from engine.backends.card.device_errors import (
+    is_from_card,
+    is_out_of_card_memory,
+    reason,
+    way_on,
+)
 from engine.backends.card.initial_weights import initial_weights
 from engine.backends.card.loop import CardParts, CardTrainer
 from engine.backends.card.model import CardFactory, CardModel
 from engine.backends.card.sampling import CardSampler
 from engine.cost.parameters import count
 from engine.data.errors import CorpusCancelledError
+from engine.devices.card import card_name
 from engine.events import Failed, Finished, Preparing, Started, Warned
 from engine.run_directory import RunDirectory
 from engine.run_spec import check_run
 from engine.spec import check
 from engine.training.base_versions import base_versions
 from engine.training.control import Control
-from engine.training.failures import described_failure, log_traceback
+from engine.training.failures import CardError, described_failure, log_traceback
 from engine.training.progress import Progress
 from engine.training.recorder import Listener, Recorder
 from engine.training.segments import Resumption
@@ -80,16 +87,24 @@ class _Segment:
             step = self._resumption.step or 0
             if self._trainer is not None:
                 step = self._trainer.progress.step
-            return described_failure(
-                error, step, self._directory, out_of_memory=is_out_of_card_memory(error)
-            )
+            return self._failure(error, step)
+
+    def _failure(self, error: Exception, step: int) -> Failed:
+        """What happened in plain words, and what to do about it."""
+        full = is_out_of_card_memory(error)
+        if is_from_card(error) and not full:
+            device = self._model.device if self._model is not None else "the card"
+            steps = self._directory.checkpoint_steps()
+            advice = way_on(device) + (f" from step {steps[-1]:,}" if steps else "")
+            error = CardError(f"{device} stopped computing: {reason(error)}", advice)
+        return described_failure(error, step, self._directory, out_of_memory=full)
 
     def _train(self, factory: CardFactory) -> Finished:
         self._recorder(Preparing("starting"))
         record = self._directory.record()
         spec, run = check(record.model), check_run(record.run, record.model)
         announcer = Announcer(self._recorder, self._control)
-        announcer.say(f"opening {run.device}")
+        announcer.say(f"opening {card_name(run.device) or run.device}")
         model = self._model = factory(spec, run)
         for note in model.notes:
             self._recorder(Warned(note))
@@ -139,8 +154,3 @@ class _Segment:
             floors=floors_of(text.dataset, text.source, run),
             predicted=dict(model.predicted),
         )
-
-
-def is_out_of_card_memory(error: Exception) -> bool:
-    """Whether tt-metal said that a buffer does not fit the card's memory."""
-    return isinstance(error, (RuntimeError, MemoryError)) and "out of memory" in str(error).lower()

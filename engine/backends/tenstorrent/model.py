@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, ExitStack
 
 import numpy as np
 
+from engine.backends.card.device_errors import reason, way_on
 from engine.backends.card.model import StepResult
 from engine.backends.tenstorrent.decoder import Ids
 from engine.backends.tenstorrent.fit import check_memory
@@ -26,7 +27,6 @@ from engine.training.failures import CardError
 
 # Cards whose device number stands for two chips or more, of which one computes here.
 _OF_SEVERAL_CHIPS = ("n300", "p300", "t3k", "galaxy")
-_LONGEST_REASON = 300
 # Opens a card by its number and closes it again. Only tests have another than ttnn's.
 Opening = Callable[[int], AbstractContextManager[Ops]]
 
@@ -116,13 +116,12 @@ def open_model(spec: ModelSpec, run: RunSpec, opening: Opening = opened) -> Mode
     """
     check_for_cards(spec, run)
     peak_bytes = check_memory(spec, run)
+    device = card_name(run.device)
     with ExitStack() as resources:
-        ops = _opened(run.device, opening, resources)
-        found = self_check(ops)
-        if found.problem:
-            raise CardError(
-                f"{run.device} failed its self-check: {found.problem}", _advice(run.device)
-            )
+        ops = _opened(device, opening, resources)
+        problem = _self_check_problem(ops)
+        if problem:
+            raise CardError(f"{device} failed its self-check: {problem}", way_on(device))
         ops.ledger.watch()  # the check's own peak is not the run's
         return Model(spec, run, ops, versions(), resources.pop_all(), peak_bytes)
 
@@ -132,28 +131,19 @@ def _opened(device: str, opening: Opening, resources: ExitStack) -> Ops:
     try:
         return resources.enter_context(opening(number))
     except ImportError as error:
-        raise CardError(f"ttnn cannot be used in this Python: {error}", _advice(device)) from error
+        message = f"ttnn cannot be used in this Python: {error}"
+        raise CardError(message, way_on(device)) from error
     except RuntimeError as error:
-        message = f"ttnn cannot open {device}: {_reason(error)}"
-        raise CardError(message, _advice(device)) from error
+        message = f"ttnn cannot open {device}: {reason(error)}"
+        raise CardError(message, way_on(device)) from error
 
 
-def _reason(error: RuntimeError) -> str:
-    """What ttnn says went wrong, without the place in its sources and without the backtrace.
-
-    Its errors read: where and which condition, "info:", the reason, "backtrace:" and a long list.
-    """
-    lines = [line.strip() for line in str(error).partition("backtrace:")[0].splitlines()]
-    _, info, reason = "\n".join(lines).partition("info:")
-    text = " ".join((reason if info else lines[0] if lines else "").split())
-    return text[:_LONGEST_REASON] or type(error).__name__
-
-
-def _advice(device: str) -> str:
-    return (
-        f"See what is missing: python -m engine preflight --device {device}. Until it works, train "
-        "or go on with --device auto"
-    )
+def _self_check_problem(ops: Ops) -> str:
+    """What is wrong; operations are compiled here for the first time, which may fail as well."""
+    try:
+        return self_check(ops).problem
+    except RuntimeError as error:
+        return reason(error)
 
 
 def card_number(device: str) -> int:

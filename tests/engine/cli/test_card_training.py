@@ -108,6 +108,18 @@ def test_a_run_on_a_card_is_shown_and_recorded_as_every_other(
     assert not run.worker_alive()
 
 
+def test_a_text_is_found_from_wherever_the_worker_is_run(
+    tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine("rounded")
+    write_text(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    arguments = train(tmp_path, "--steps", "1")
+    arguments[arguments.index("--corpus") + 1] = "text.txt"
+    assert main(arguments) == 0
+    assert RunDirectory(tmp_path / "run").record().run.corpus == str(tmp_path / "text.txt")
+
+
 def test_what_a_card_began_torch_goes_on_with_and_the_other_way_round(
     tmp_path: Path, machine: Machine, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -286,6 +286,18 @@ def test_a_changed_text_is_not_silently_learned_from(tmp_path: Path) -> None:
     assert "has changed since this run began" in failed.message
 
 
+def test_the_text_of_another_python_is_named_as_such(tmp_path: Path) -> None:
+    """A card's worker runs under a Python of its own, whose standard library is another text."""
+    directory = new_run(tmp_path, corpus="python-stdlib", spec=SPEC.replace(vocab_size=128))
+    train(directory, listener=at_step(directory, 8, "stop"))
+    directory.commands_file.unlink()
+    began = {**directory.record().versions, "python": "3.12.1000"}
+    directory.write_record(replace(directory.record(), corpus_sha256="0" * 64, versions=began))
+    failed = train(directory)
+    assert isinstance(failed, Failed)
+    assert "this run began with that of 3.12.1000, and this is 3." in failed.message
+
+
 def test_a_loss_that_is_no_number_ends_the_run_and_leaves_the_good_checkpoint(
     tmp_path: Path,
 ) -> None:

@@ -214,6 +214,10 @@ def test_a_loss_that_is_no_number_ends_the_run_with_advice(
             "out of memory", "Halve the batch size",
         ),
         (RuntimeError("the device hangs"), "RuntimeError: the device hangs", "resumed"),
+        (
+            RuntimeError("TT_THROW @ /x.cpp:9: no\ninfo:\nTimeout: it hangs\nbacktrace:\n --- y"),
+            "n150:0 stopped computing: Timeout: it hangs", "go on with --device auto from step 7",
+        ),
     ],
 )  # fmt: skip
 def test_what_the_card_raises_is_told_and_the_card_given_back(

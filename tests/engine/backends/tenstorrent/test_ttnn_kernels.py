@@ -27,9 +27,9 @@ from engine.backends.tenstorrent.model import open_model
 from engine.backends.tenstorrent.numpy_kernels import NumpyKernels
 from engine.backends.tenstorrent.ops import Ops
 from engine.backends.tenstorrent.peak_memory import graph_peak_memory
-from engine.parameter import SpecError
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
+from engine.training.failures import CardError
 
 _MOCK = "TT_METAL_MOCK_CLUSTER_DESC_PATH" in os.environ
 _COMPUTES = "TT_METAL_SIMULATOR" in os.environ or "TRICKSTER_TEST_CARD" in os.environ
@@ -111,7 +111,7 @@ def test_every_operation_exists_and_takes_the_keywords_that_it_is_given() -> Non
 def test_a_device_is_opened_for_training_unless_it_is_a_mock() -> None:
     run = RunSpec(precision="bf16-mixed", device="n150:0")
     if _MOCK:
-        with pytest.raises(SpecError, match="mock device"):
+        with pytest.raises(CardError, match="mock device"):
             open_model(SPECS["llama"], run)
         return
     model = open_model(SPECS["llama"], run)
