@@ -85,9 +85,12 @@ class Model:
             self._learner = Learner(self._spec, self._run, self._ops, weights)
         self._learner.load(weights, optimizer_state, steps)
 
-    def peak_bytes(self) -> int:
-        """The most bytes of tensors so far, counted as ttnn's allocator deals them out."""
-        return self._ops.ledger.peak_bytes
+    def peak_bytes(self) -> int | None:
+        """The most bytes that the card's allocator had dealt out so far, as it says itself.
+
+        It is asked after operations: what they have for themselves meanwhile is not seen.
+        """
+        return self._ops.ledger.allocated_peak_bytes
 
     def close(self) -> None:
         """Give the card back."""
@@ -101,11 +104,10 @@ class Model:
 
 
 def _notes(device: str) -> tuple[str, ...]:
-    verified = f"training on Tenstorrent cards is {NOT_VERIFIED}"
-    memory = "memory is what the run's tensors take, counted one by one: the card tells no peak"
+    told = (f"training on Tenstorrent cards is {NOT_VERIFIED}",)
     if device.startswith(_OF_SEVERAL_CHIPS):
-        return (verified, memory, f"{device} has several chips; one of them computes")
-    return (verified, memory)
+        return (*told, f"{device} has several chips; one of them computes")
+    return told
 
 
 def open_model(spec: ModelSpec, run: RunSpec, opening: Opening = opened) -> Model:

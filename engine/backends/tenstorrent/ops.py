@@ -27,12 +27,15 @@ from engine.backends.tenstorrent.tensor import (
 class Ops:
     """Operations on tensors through ``kernels``; ``ledger`` has the bytes alive in ``banks``.
 
-    Results are new tensors; operands stay valid. Shapes are (A, B, rows, columns).
+    Results are new tensors; operands stay valid. Shapes are (A, B, rows, columns). ``allocated``
+    tells how many bytes the device has dealt out, where there is one.
     """
 
-    def __init__(self, kernels: Kernels, banks: int = 1) -> None:
+    def __init__(
+        self, kernels: Kernels, banks: int = 1, allocated: Callable[[], int] | None = None
+    ) -> None:
         self.kernels, self.banks = kernels, banks
-        self.ledger = Ledger()
+        self.ledger = Ledger(allocated)
 
     # Between host and card
 
@@ -214,8 +217,7 @@ class Ops:
 
     def _took_inside(self, count: int) -> None:
         """Enter memory that the last operation had for itself, and has given back."""
-        self.ledger.take(count)
-        self.ledger.give(count)
+        self.ledger.pass_through(count)
 
     def _new(self, shape: Shape, dtype: Dtype, data: Any) -> Tensor:
         count = stored_bytes(shape, dtype, self.banks)

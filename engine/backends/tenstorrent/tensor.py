@@ -34,20 +34,40 @@ def stored_bytes(shape: Shape, dtype: Dtype, banks: int = 1) -> int:
 
 
 class Ledger:
-    """Bytes alive now, and the most there ever were since ``watch``."""
+    """Bytes alive now, and the most there ever were since ``watch``.
 
-    def __init__(self) -> None:
+    ``allocated`` asks the device itself how much it has dealt out. It is asked whenever tensors
+    take more than ever, which is seldom after the first update; ``allocated_peak_bytes`` is the
+    most that it answered, None where there is no device to ask.
+    """
+
+    def __init__(self, allocated: Callable[[], int] | None = None) -> None:
         self.live_bytes = 0
         self.peak_bytes = 0
+        self.allocated_peak_bytes: int | None = None
+        self._allocated, self._most_bytes = allocated, 0
 
     def watch(self) -> None:
         """Forget earlier peaks."""
-        self.peak_bytes = self.live_bytes
+        self.peak_bytes = self._most_bytes = self.live_bytes
+        self.allocated_peak_bytes = None
+        self._ask()
+
+    def _ask(self) -> None:
+        if self._allocated is not None:
+            self.allocated_peak_bytes = max(self.allocated_peak_bytes or 0, self._allocated())
 
     def take(self, count: int) -> None:
         """``count`` more bytes are alive."""
         self.live_bytes += count
         self.peak_bytes = max(self.peak_bytes, self.live_bytes)
+        if self.live_bytes > self._most_bytes:
+            self._most_bytes = self.live_bytes
+            self._ask()
+
+    def pass_through(self, count: int) -> None:
+        """``count`` more bytes were alive within an operation, and are gone already."""
+        self.peak_bytes = max(self.peak_bytes, self.live_bytes + count)
 
     def give(self, count: int) -> None:
         """``count`` bytes are gone."""

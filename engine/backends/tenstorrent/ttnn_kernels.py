@@ -165,6 +165,14 @@ def versions() -> Mapping[str, str]:
         return {}
 
 
+def _allocated(device: Any) -> int:
+    """Bytes of DRAM that ttnn's allocator has dealt out."""
+    import ttnn
+
+    view = ttnn.get_memory_view(device, ttnn.BufferType.DRAM)
+    return int(view.total_bytes_allocated_per_bank) * int(view.num_banks)
+
+
 @contextmanager
 def opened(device_id: int) -> Iterator[Ops]:
     """Operations on the card ``device_id``, which is closed afterwards.
@@ -176,6 +184,6 @@ def opened(device_id: int) -> Iterator[Ops]:
     device = ttnn.open_device(device_id=device_id)
     try:
         banks = ttnn.get_memory_view(device, ttnn.BufferType.DRAM).num_banks
-        yield Ops(TtnnKernels(device), banks)
+        yield Ops(TtnnKernels(device), banks, lambda: _allocated(device))
     finally:
         ttnn.close_device(device)

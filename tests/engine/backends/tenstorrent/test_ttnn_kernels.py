@@ -160,11 +160,14 @@ def test_a_device_takes_every_operation_and_its_allocator_agrees_with_the_ledger
         assert taken == self.ledger.live_bytes - known
         return tensor
 
+    card.ledger.watch()
     monkeypatch.setattr(Ops, "_new", watched)
     learner.update([batch(spec, 2), batch(spec, 3)], 2, 1e-3)
     monkeypatch.undo()
     counted = graph_peak_memory(spec, run, card.banks)
     assert counted.resident_bytes == resident
+    said = card.ledger.allocated_peak_bytes
+    assert said == most + before, "it was asked at the very moment of the peak"
     # What operations had for themselves, and gave back before anyone could look, comes on top.
     assert most <= counted.peak_bytes <= 1.05 * most
     inputs, targets = batch(spec, 4)
