@@ -31,8 +31,12 @@ def follow(
                     told = True
                     directory.send("stop")
                 control.wait()
-    except BaseException:  # nobody is left to tell what the worker does
+    except KeyboardInterrupt:
         process.kill()
+        process.wait()
+        raise
+    except BaseException:  # such as a reader of our output that is gone: save, as nobody watches
+        directory.send("stop")
         process.wait()
         raise
     reader.read()

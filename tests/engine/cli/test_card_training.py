@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from engine.__main__ import main
+from engine.cli.progress import ProgressPrinter
 from engine.devices import preflight
 from engine.devices.interpreter import remember
 from engine.events import (
@@ -187,6 +188,45 @@ def test_ctrl_c_stops_the_worker_with_a_checkpoint_and_says_how_to_go_on(
     assert run.checkpoint_steps()[-1] == end.step
     assert not run.worker_alive()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path, machine: Machine) -> None:
+    machine("stuck")
+    run = RunDirectory(tmp_path / "run")
+
+    def interrupt() -> None:
+        while not any(isinstance(event, Preparing) for event in run.events()):
+            time.sleep(0.02)
+        signal.raise_signal(signal.SIGINT)
+        while not run.commands_file.exists():
+            time.sleep(0.02)
+        signal.raise_signal(signal.SIGINT)
+
+    watcher = threading.Thread(target=interrupt)
+    watcher.start()
+    try:
+        status = main(train(tmp_path, "--steps", "10"))
+    finally:
+        watcher.join()
+    assert status == 130
+    assert not run.worker_alive()
+
+
+def test_who_reads_the_progress_may_go_and_the_run_is_saved(
+    tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in: engine train … | head."""
+    machine("rounded")
+
+    def gone(self: ProgressPrinter, event: Event) -> None:
+        if isinstance(event, Step):
+            raise OSError("nobody reads this")
+
+    monkeypatch.setattr(ProgressPrinter, "__call__", gone)
+    assert main(train(tmp_path, "--steps", "100000")) == 2
+    run = RunDirectory(tmp_path / "run")
+    (end,) = events(run, Finished)
+    assert (end.reason, run.checkpoint_steps()[-1]) == ("stopped", end.step)
 
 
 def test_a_card_that_computes_nothing_ends_the_run_before_it_begins(

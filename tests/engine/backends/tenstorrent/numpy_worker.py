@@ -1,8 +1,8 @@
 """The cards' own worker with numpy where a card's Python has ttnn, for tests of all around it.
 
 Run as a script: ``python numpy_worker.py KIND MODULE RUN_DIR …``. KIND says how the card computes:
-rounded (as a card does), zeros (as ttnn's mock device does), or dies (the driver takes the process
-with it when the card is opened).
+rounded (as a card does), zeros (as ttnn's mock device does), dies (the driver takes the process
+with it when the card is opened), or stuck (the driver does not answer).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -22,7 +23,7 @@ from engine.backends.tenstorrent.model import open_model
 from engine.backends.tenstorrent.numpy_kernels import NumpyKernels, RoundedOps
 from engine.backends.tenstorrent.ops import Ops
 
-KINDS = ("rounded", "zeros", "dies")
+KINDS = ("rounded", "zeros", "dies", "stuck")
 
 
 def command(kind: str) -> str:
@@ -41,6 +42,8 @@ def opened(kind: str, number: int) -> Iterator[Ops]:
     """A card of this kind."""
     if kind == "dies":
         os.kill(os.getpid(), signal.SIGABRT)
+    while kind == "stuck":
+        time.sleep(1)
     yield Ops(_Zeros()) if kind == "zeros" else RoundedOps()
 
 
