@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from engine.events import Event, Failed, Finished, Started, parse_line
 from engine.run_directory import LineReader, RunDirectory, RunDirectoryError
-from engine.training.control import Control, obeying_signals
 from engine.training.recorder import Listener
 
-_LOG_BYTES = 64 << 10
+_LOG_BYTES, _LOOK_EVERY_S = 64 << 10, 0.2
 
 
 def follow(
@@ -21,16 +23,17 @@ def follow(
     The first Ctrl-C (or SIGTERM) asks it to save and end, a second one ends it at once. Raises
     RunDirectoryError where the worker ended before it had begun, and says no more than its log.
     """
-    reader = _Reader(directory, offset, listener)
-    control, told = Control(), False
+    reader, told = _Reader(directory, offset, listener), False
     try:
-        with obeying_signals(control):
+        with _signals() as asked:
             while process.poll() is None:
                 reader.read()
-                if control.stopping() and not told:
+                if asked.times > 1:
+                    raise KeyboardInterrupt
+                if asked.times and not told:
                     told = True
                     directory.send("stop")
-                control.wait()
+                time.sleep(_LOOK_EVERY_S)
     except KeyboardInterrupt:
         process.kill()
         process.wait()
@@ -41,6 +44,30 @@ def follow(
         raise
     reader.read()
     return reader.end or _without_a_word(directory, process.returncode, reader)
+
+
+class _Asked:
+    """How often a person (or the system) has asked for an end."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def ask(self, *_: object) -> None:
+        """A signal has come, in the midst of anything: nothing is raised and no lock is taken."""
+        self.times += 1
+
+
+@contextmanager
+def _signals() -> Iterator[_Asked]:
+    """Inside, SIGINT and SIGTERM are counted. Only for a process's main thread."""
+    asked = _Asked()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, asked.ask) for number in numbers}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Reader:

@@ -104,7 +104,9 @@ class _Segment:
         record = self._directory.record()
         spec, run = check(record.model), check_run(record.run, record.model)
         announcer = Announcer(self._recorder, self._control)
-        announcer.say(f"opening {card_name(run.device) or run.device}")
+        name = card_name(run.device) or run.device
+        compiling = "the first time its programs are compiled, which may take minutes"
+        announcer.say(f"opening {name}; {compiling}")
         model = self._model = factory(spec, run)
         for note in model.notes:
             self._recorder(Warned(note))

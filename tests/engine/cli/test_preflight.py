@@ -67,6 +67,45 @@ def test_json_is_one_document(ready: Path, capsys: pytest.CaptureFixture[str]) -
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("settings", "status", "lines"),
+    [
+        (
+            ["precision=bf16-mixed"], 0,
+            ["ok       This design                 can be trained on cards",
+             "ok       Memory                      977 MiB of 12.0 GiB on one chip"],
+        ),
+        ([], 2, ["missing  This design                 precision: a Tenstorrent card multiplies",
+                 "         Set precision = bf16-mixed"]),
+        (
+            ["precision=bf16-mixed", "batch_size=1024"], 2,
+            ["missing  Memory                      training needs ",
+             "         Set gradient_checkpointing = yes, batch_size = "],
+        ),
+        (
+            ["precision=bf16-mixed", "model.num_layers=128", "model.hidden_dim=8192"], 2,
+            ["missing  Memory                      training needs ",
+             "         A smaller model fits"],
+        ),
+    ],
+)  # fmt: skip
+def test_a_design_is_checked_with_its_card(
+    ready: Path, capsys: pytest.CaptureFixture[str], settings: list[str], status: int,
+    lines: list[str],
+) -> None:  # fmt: skip
+    changes = [word for setting in settings for word in ("--set", setting)]
+    arguments = ["preflight", "nano-trickster", "--device", "n150", "--python", str(ready)]
+    assert main([*arguments, *changes]) == status
+    out = capsys.readouterr().out.splitlines()
+    for line in lines:
+        assert any(found.startswith(line) for found in out), (line, out)
+
+
+def test_settings_belong_to_a_design(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["preflight", "--device", "n150", "--set", "precision=bf16"]) == 2
+    assert "name one" in capsys.readouterr().err
+
+
 def test_without_a_name_the_first_card_here_is_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
