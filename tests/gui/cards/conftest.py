@@ -42,6 +42,9 @@ def found(
     """Lets the window find the cards; returns when all have been checked."""
 
     def find() -> None:
+        # This computer's own listing, which has no cards, must not come after these.
+        background = application.bridge._background
+        qtbot.waitUntil(lambda: all(task._over for task in background._tasks), timeout=30_000)
         around = dataclasses.replace(application.window.around, cards=cards)
         application._cards_listed(around)
         state = application.cards.readiness.state
