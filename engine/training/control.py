@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,13 +20,14 @@ class Control:
         self._reader = reader
         self._queue: list[Request] = []
         self._stop = False
-        self._wake = threading.Event()
         self._looked = 0.0
 
     def stop(self) -> None:
-        """Ask the run to end with a checkpoint; safe to call from a signal handler."""
+        """Ask the run to end with a checkpoint.
+
+        Safe in a signal handler: it takes no lock, which the code that it interrupts might hold.
+        """
         self._stop = True
-        self._wake.set()
 
     def stopping(self) -> bool:
         """Whether the run shall end now. Cheap: the file is looked at a few times a second."""
@@ -43,8 +43,8 @@ class Control:
         return taken
 
     def wait(self) -> None:
-        """Sleep for a moment, less if a stop comes."""
-        self._wake.wait(_LOOK_EVERY_S)
+        """Sleep for as long as it takes until the next look."""
+        time.sleep(_LOOK_EVERY_S)
 
     def _look(self) -> None:
         self._looked = time.monotonic()
