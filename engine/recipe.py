@@ -6,6 +6,7 @@ Plain numbers, no torch: the window proposes with it.
 from __future__ import annotations
 
 from engine.cost.calibration import Calibration
+from engine.cost.duration import run_time
 from engine.cost.time import Estimate, measured_step
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
@@ -59,9 +60,9 @@ def proposed_run(
 
 
 def predicted_time(spec: ModelSpec, run: RunSpec, calibration: Calibration) -> Estimate | None:
-    """Time of all the run's updates here; None where nothing was measured in this precision."""
+    """Time of the whole run here; None where nothing was measured in this precision."""
     step = measured_step(spec, run, calibration)
-    return None if step is None else step.times(run.steps)
+    return None if step is None else run_time(spec, run, step, calibration)
 
 
 def affordable_validation_tokens(training_tokens: int) -> int:

@@ -241,10 +241,11 @@ def _times(cost: Cost, settings: RunSpec) -> str:
         return ""
     if cost.step is None or cost.total_seconds is None:
         return f"time on {cost.device}: unknown (nothing was measured or printed for it)"
-    rate = cost.flops.training * cost.run_tokens / cost.total_seconds.seconds
+    rate = cost.flops.training * cost.run_tokens / (cost.step.seconds * settings.steps)
     return (
         f"time on {cost.device} ({cost.step.kind}): {_range(cost.step)} an update, "
-        f"{_range(cost.total_seconds)} for {settings.steps:,}, at {short_rate(rate)}\n"
+        f"{_range(cost.total_seconds)} for {settings.steps:,} with validation and samples, "
+        f"at {short_rate(rate)}\n"
         f"  from {cost.step.source}"
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from engine.cost.cache import WEIGHT_FORMATS, kv_cache_bytes_per_token, weight_bytes
 from engine.cost.calibration import Calibration
+from engine.cost.duration import run_time
 from engine.cost.fit import Fit, fit
 from engine.cost.flops import Flops, flops_per_token
 from engine.cost.memory import TrainingMemory, training_memory
@@ -31,7 +32,7 @@ class Cost:
         device: the one that the run would go to (``run.device`` among those given); None
             where it is not among them.
         step: time of one update there; None where nothing is known of its speed.
-        total_seconds: time of all of the run's steps; None likewise.
+        total_seconds: time of the run, its steps, validations and samples; None likewise.
         run_tokens: tokens that the run learns from, repeated ones counted again.
         optimal_tokens: tokens that would make the best of this size: 20 a parameter.
         run_flops: training FLOPs of the whole run.
@@ -68,6 +69,7 @@ def evaluate(
         run = run.replace(device=device.name)  # "auto" would hide what the CPU does its own way
     memory = training_memory(spec, run)
     step = None if device is None else predicted_step(spec, run, device, calibration)
+    here = None if device is None or device.kind == "card" else calibration
     run_tokens = run.tokens_per_step(spec) * run.steps
     return Cost(
         parameters=parameters,
@@ -77,7 +79,7 @@ def evaluate(
         fits=tuple(fit(spec, run, device) for device in devices),
         device=None if device is None else device.name,
         step=step,
-        total_seconds=None if step is None else step.times(run.steps),
+        total_seconds=None if step is None else run_time(spec, run, step, here),
         run_tokens=run_tokens,
         optimal_tokens=compute_optimal_tokens(parameters.total),
         run_flops=flops.training * run_tokens,

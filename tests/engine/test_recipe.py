@@ -54,7 +54,8 @@ def test_a_very_slow_computer_takes_longer_than_asked_rather_than_teach_nothing(
     check_run(proposed, SPEC)
     predicted = predicted_time(SPEC, proposed, slow)
     assert predicted is not None
-    assert predicted.seconds == pytest.approx(300 * 600 * least / 16)
+    updates = 300 * 600 * least / 16
+    assert updates < predicted.seconds < 1.5 * updates
     assert predicted.low < predicted.seconds < predicted.high
 
 

@@ -124,7 +124,7 @@ class ComputePanel(Part):
             self.time.sure = sure
             self.time.update()
         exact = "" if cost.total_seconds is None else f"{cost.total_seconds.seconds:.3f}"
-        self.time.show_figure(value, exact, f"{run.steps:,} steps. {why}")
+        self.time.show_figure(value, exact, f"{run.steps:,} steps, validation and samples. {why}")
         self.time.setAccessibleName(f"{self.time.name}: {value}, {sure}")
         if cost.flops.parts != self._parts:
             self._parts = cost.flops.parts

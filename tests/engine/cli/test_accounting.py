@@ -191,9 +191,8 @@ def test_cost_of_one_device(capsys: pytest.CaptureFixture[str]) -> None:
     assert document["fit"][0]["verdict"] == "does not fit"
     assert document["device"] == "n150"
     assert document["step_s"]["kind"] == "estimate"
-    assert document["total_s"]["seconds"] == pytest.approx(
-        document["step_s"]["seconds"] * RunSpec().steps
-    )
+    updates = document["step_s"]["seconds"] * RunSpec().steps
+    assert updates < document["total_s"]["seconds"] < 1.1 * updates
 
 
 def test_cost_uses_what_was_measured_here(capsys: pytest.CaptureFixture[str]) -> None:

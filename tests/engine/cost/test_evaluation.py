@@ -4,6 +4,7 @@ import statistics
 import time
 from dataclasses import replace
 
+from engine.cost.duration import run_time
 from engine.cost.evaluation import chosen_device, evaluate
 from engine.cost.fit import fit
 from engine.cost.memory import training_memory
@@ -37,7 +38,8 @@ def test_it_holds_what_each_part_says() -> None:
     assert cost.device == "cpu"
     assert cost.step is not None
     assert cost.total_seconds is not None
-    assert cost.total_seconds.seconds == cost.step.seconds * 10_000
+    assert cost.total_seconds == run_time(NANO, RUN, cost.step, CALIBRATION)
+    assert cost.total_seconds.seconds > cost.step.seconds * 10_000
 
 
 def test_without_a_calibration_time_on_the_host_is_unknown() -> None:
