@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.cost.memory import memory_of_batch, phase_lines
+from engine.cost.parameters import count
 from engine.devices.card import Device
 from engine.run_spec import RunSpec, run_parameters
 from engine.spec import ModelSpec, model_parameters
@@ -44,6 +45,8 @@ def largest_batch(spec: ModelSpec, run: RunSpec, device: Device) -> int:
     raises ValueError.
     """
     room = _room(device)
+    if count(spec).total * _least_bytes(run) > room:  # saves following the whole step
+        return 0
     if run.device != device.name:
         run = run.replace(device=device.name)
     fitting = _MAX_BATCH // device.chips
@@ -52,6 +55,14 @@ def largest_batch(spec: ModelSpec, run: RunSpec, device: Device) -> int:
         if largest is not None:
             fitting = min(fitting, largest)
     return fitting * device.chips
+
+
+def _least_bytes(run: RunSpec) -> int:
+    """Bytes a parameter that an update holds whatever the optimizer: weight and gradient.
+
+    In pure bf16 the 16-bit weight and its fp32 copy.
+    """
+    return 6 if run.precision == "bf16" else 8
 
 
 def largest_context(spec: ModelSpec, run: RunSpec, device: Device) -> int:

@@ -1,0 +1,30 @@
+"""Shortcuts to the largest batch change no answer."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.memory_formula import random_design, random_run
+from engine.cost import limits
+from engine.devices.card import load_cards
+
+
+def test_what_cannot_hold_its_weights_is_told_without_following_the_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = random.Random(5)
+    cards, told = load_cards(), set()
+    for _ in range(40):
+        spec = random_design(rng)
+        run = random_run(rng, spec)
+        for megabytes in (1, 10, 100, 1_000):
+            card = replace(rng.choice(cards), chip_memory_bytes=megabytes * 10**6, overhead_bytes=0)
+            quick = limits.largest_batch(spec, run, card)
+            with monkeypatch.context() as patched:
+                patched.setattr(limits, "_least_bytes", lambda _: 0)
+                assert limits.largest_batch(spec, run, card) == quick
+            told.add(quick > 0)
+    assert told == {True, False}
