@@ -1,7 +1,7 @@
 """How long a whole run takes: its updates, and what it does between them.
 
-Validation and samples are a tenth of most runs and can be a third of a short one, so a time
-without them would be missed by every run.
+Validation and samples are a tenth of most runs and can be half of a short one, so a time without
+them would be missed by every run.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from engine.cost.calibration import Calibration
+from engine.cost.passes import OWN_PROMPTS, SAMPLES_AT_LEAST_S, SAMPLES_SHARE
 from engine.cost.time import Estimate, measured_step
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
@@ -17,13 +18,7 @@ from engine.spec import ModelSpec
 # as is fast: measured was a quarter for the smallest designs, and a third at most.
 _VALIDATION_SHARE, _VALIDATION_LEAST, _VALIDATION_MOST = 0.28, 0.2, 0.34
 # A sample's token launches what a forward pass of one token does.
-_SAMPLE_SHARE = 1 / 3
-# Training cuts samples short that would take more (engine.training.loop): this part of the time
-# since the last ones, though never less than so many seconds.
-_SAMPLES_AT_MOST, _SAMPLES_LEAST_S = 0.1, 2.0
-# Samples that a corpus begins, in the first and the last writing (one between): a file of one's
-# own begins only one, which is too little time to ask for.
-_PROMPTS_AT_ENDS = 3
+_ONE_TOKEN_SHARE = 1 / 3
 
 
 def run_time(
@@ -39,7 +34,7 @@ def run_time(
     if calibration is not None:
         one = run.replace(batch_size=1, accumulation_steps=1, seq_len=1)
         token = measured_step(spec, one, calibration)
-        token_s = 0.0 if token is None else _SAMPLE_SHARE * token.seconds
+        token_s = 0.0 if token is None else _ONE_TOKEN_SHARE * token.seconds
     return with_records(spec, run, step, token_s)
 
 
@@ -50,9 +45,9 @@ def with_records(spec: ModelSpec, run: RunSpec, step: Estimate, token_s: float) 
     read = validations(run) * each / run.tokens_per_step(spec)
     writings = _writings(run)
     interval = min(run.sample_every or run.steps, run.steps)
-    cut = max(_SAMPLES_LEAST_S, _SAMPLES_AT_MOST * interval * step.seconds)
+    cut = max(SAMPLES_AT_LEAST_S, SAMPLES_SHARE * interval * step.seconds)
     prompts = len(run.prompts)
-    ends, between = (prompts, prompts) if prompts else (_PROMPTS_AT_ENDS, 1)
+    ends, between = (prompts, prompts) if prompts else (OWN_PROMPTS, 1)
     a_text = run.sample_tokens * token_s
     written = min(2, writings) * min(ends * a_text, cut)
     written += max(0, writings - 2) * min(between * a_text, cut)
@@ -63,7 +58,7 @@ def with_records(spec: ModelSpec, run: RunSpec, step: Estimate, token_s: float) 
         low=updates.low + _VALIDATION_LEAST * read * step.low,
         high=updates.high
         + _VALIDATION_MOST * read * step.high
-        + max(2 * written, _SAMPLES_AT_MOST * updates.high),
+        + max(2 * written, SAMPLES_SHARE * updates.high),
     )
 
 

@@ -14,6 +14,11 @@ from engine.spec import ModelSpec
 # What a batch of validation may take where training's own batches are small.
 _ROOM_BYTES = 32 << 20
 MAX_PROMPT_CHARACTERS = 4_096
+# Samples take at most this part of the time that training took since the last ones, but are let go
+# on so long.
+SAMPLES_SHARE, SAMPLES_AT_LEAST_S = 0.1, 2.0
+# Prompts that nobody asked for by name: so many in the first and last samples, one in between.
+OWN_PROMPTS = 3
 # A prompt that a run does not name is a corpus's own: 40 characters at most.
 _OWN_PROMPT_BYTES = 160
 

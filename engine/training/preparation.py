@@ -62,7 +62,7 @@ def prepare(directory: RunDirectory, recorder: Recorder, control: Control) -> Pr
     started = _started(spec, run, backend, dataset, model, floors_of(dataset, source, run))
     _warn_of_memory(_counted(spec, run, backend).peak_bytes, recorder, backend)
     sampler = Sampler(model, text.tokenizer, run, backend, text.prompts)
-    parts = Parts(directory, spec, run, backend, model, learner, source, sampler, versions())
+    parts = Parts(directory, spec, run, source, sampler, versions(), backend, model, learner)
     predicted_s = started.predicted.get("step_s")
     return Prepared(parts, started, compile_from(run, backend.device.type, predicted_s))
 

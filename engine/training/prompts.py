@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+from engine.cost.passes import OWN_PROMPTS
 from engine.run_spec import RunSpec
-
-# Prompts that nobody asked for by name: so many in the first and last sample of a run.
-_OWN_PROMPTS = 3
 
 
 def sample_seed(seed: int, step: int, prompt: str) -> int:
@@ -24,5 +22,5 @@ def sample_prompts(run: RunSpec, corpus_prompts: tuple[str, ...], step: int) -> 
     """
     if run.prompts:
         return run.prompts
-    own = corpus_prompts[:_OWN_PROMPTS] or ("",)
+    own = corpus_prompts[:OWN_PROMPTS] or ("",)
     return own if step in (0, run.steps) else own[:1]

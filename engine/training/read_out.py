@@ -13,16 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-
-@dataclass(frozen=True)
-class Reading:
-    """What one step measured. ``step_s`` is the time it kept the device busy."""
-
-    step: int
-    rate: float
-    loss: float
-    grad_norm: float
-    step_s: float
+from engine.training.run_loop import Reading
 
 
 @dataclass(frozen=True)

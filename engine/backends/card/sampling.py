@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.backends.card.model import CardModel
-from engine.cost.passes import MAX_PROMPT_CHARACTERS
 from engine.data.tokenizers import Tokenizer
-from engine.events import Sample
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
-from engine.training.prompts import sample_prompts, sample_seed
+from engine.training.prompts import sample_seed
+from engine.training.sample_writer import SampleWriter
 
 
 class BrokenScoresError(ValueError):
@@ -46,11 +44,8 @@ def next_token_probabilities(
     return probabilities
 
 
-class CardSampler:
-    """Writes a run's samples; ``corpus_prompts`` are used where the run names none.
-
-    Each has random numbers of its own: the same weights write the same text at the same step.
-    """
+class CardSampler(SampleWriter):
+    """Writes a run's samples with numpy's random numbers."""
 
     def __init__(
         self,
@@ -60,45 +55,15 @@ class CardSampler:
         run: RunSpec,
         corpus_prompts: tuple[str, ...],
     ) -> None:
-        self._model, self._tokenizer = model, tokenizer
-        self._spec, self._run, self._corpus_prompts = spec, run, corpus_prompts
+        super().__init__(tokenizer, run, corpus_prompts)
+        self._model, self._spec = model, spec
         self._allowed = min(tokenizer.vocab_size, spec.vocab_size)
 
-    def prompts(self, step: int) -> tuple[str, ...]:
-        """What the samples after ``step`` updates begin with."""
-        return sample_prompts(self._run, self._corpus_prompts, step)
-
-    def write(
-        self,
-        step: int,
-        prompt: str,
-        *,
-        cancelled: Callable[[], bool],
-        limit_s: float,
-        requested: bool = False,
-    ) -> Sample:
-        """One sample of ``sample_tokens`` tokens; shorter when cancelled or after ``limit_s``.
-
-        Characters of the prompt that the tokenizer does not know are left out.
-        """
-        began = time.perf_counter()
-        prompt = prompt[:MAX_PROMPT_CHARACTERS]
-        ids, _ = self._tokenizer.encode_prompt(prompt)
-        decoder, written, parts = self._tokenizer.decode_stream(), 0, []
-        for token in self._tokens(step, prompt, ids.tolist()):
-            parts.append(decoder.push(token))
-            written += 1
-            if cancelled() or time.perf_counter() - began > limit_s:
-                break
-        parts.append(decoder.finish())
-        elapsed = time.perf_counter() - began
-        return Sample(step, prompt, "".join(parts), written, elapsed, requested)
-
-    def _tokens(self, step: int, prompt: str, ids: Sequence[int]) -> Iterator[int]:
+    def _tokens(self, step: int, prompt: str, ids: list[int]) -> Iterator[int]:
         """Tokens as engine.models.generation crops and draws them, with numpy's numbers."""
         run, context = self._run, self._spec.max_seq_len
         chance = np.random.Generator(np.random.PCG64(sample_seed(run.seed, step, prompt)))
-        window = list(ids[-context:])
+        window = ids[-context:]
         for _ in range(run.sample_tokens):
             if len(window) > context:
                 window = window[-max(1, context // 2) :]

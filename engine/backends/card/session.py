@@ -120,7 +120,7 @@ class _Segment:
         started = self._started(model, text, progress)
         self._recorder(started, durable=True)
         sampler = CardSampler(model, text.tokenizer, spec, run, text.prompts)
-        parts = CardParts(self._directory, spec, run, model, text.source, sampler, versions)
+        parts = CardParts(self._directory, spec, run, text.source, sampler, versions, model)
         self._trainer = CardTrainer(parts, self._recorder, self._control, progress)
         return self._trainer.run()
 
