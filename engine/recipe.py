@@ -20,6 +20,7 @@ _LEAST_VALIDATION_TOKENS, _MOST_VALIDATION_TOKENS = 2_000, 120_000
 # A validation passes forward only: a third of the work of training on a token.
 _FORWARD_SHARE = 1 / 3
 _VALIDATIONS, _VALIDATION_SHARE = 10, 0.1
+_TRIALS = 4
 
 
 def proposed_run(
@@ -49,6 +50,18 @@ def proposed_run(
         else:
             break
     steps = min(run.steps, max(LEAST_STEPS, fitting))
+    proposed = _with_steps(spec, run, tried, steps)
+    for _ in range(_TRIALS):  # room for validation and samples: each trial comes nearer
+        total = run_time(spec, proposed, step, calibration).seconds
+        if total <= budget_s or proposed.steps <= LEAST_STEPS:
+            break
+        steps = max(LEAST_STEPS, int(proposed.steps * budget_s / total))
+        proposed = _with_steps(spec, run, tried, steps)
+    return proposed
+
+
+def _with_steps(spec: ModelSpec, run: RunSpec, tried: RunSpec, steps: int) -> RunSpec:
+    """``tried`` with so many steps and what is spread over them; ``run`` is what was asked for."""
     every = max(1, steps // _VALIDATIONS)
     return tried.replace(
         steps=steps,

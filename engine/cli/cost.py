@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import json
 
-from engine.cli.design import add_spec, changed_model, changed_run, split_settings
+from engine.cli.design import add_changes, add_spec, changed_design
 from engine.cli.table import table
 from engine.cost.cache import CACHE_FORMATS, kv_cache_bytes, kv_cache_bytes_per_token
 from engine.cost.calibration import Calibration, load_calibration
@@ -18,8 +18,7 @@ from engine.cost.time import Estimate
 from engine.devices.card import Device, load_cards
 from engine.devices.host import host_devices, resolve_device
 from engine.run_spec import RunSpec, check_run
-from engine.spec import ModelSpec, check
-from engine.spec_file import load_design
+from engine.spec import ModelSpec
 from engine.words import (
     binary_bytes,
     duration,
@@ -31,39 +30,21 @@ from engine.words import (
 )
 
 HELP = "say what a design costs: memory by phase, FLOPs, time, and what it fits"
-_OPTIONS = {
-    "batch": "batch_size", "seq": "seq_len", "precision": "precision", "optimizer": "optimizer",
-    "accumulation": "accumulation_steps", "steps": "steps", "device": "device",
-}  # fmt: skip
+_OPTIONS = ("batch", "seq", "precision", "optimizer", "accumulation", "steps")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """SPEC, the settings of the run that change its cost, and --json."""
     add_spec(parser)
-    parser.add_argument("--batch", metavar="N", help="sequences worked on at once")
-    parser.add_argument("--seq", metavar="N", help="tokens in each sequence")
-    parser.add_argument("--precision", metavar="P", help="fp32, bf16-mixed or bf16")
-    parser.add_argument(
-        "--optimizer", metavar="O", help="adamw, adamw-8bit, adafactor, sgd-momentum or sgd"
-    )
-    parser.add_argument("--accumulation", metavar="N", help="batches added up before an update")
-    parser.add_argument("--steps", metavar="N", help="updates of the weights")
+    add_changes(parser, _OPTIONS)
     parser.add_argument("--device", metavar="NAME", help="only this device or card")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
-        help="any other setting of the run, such as gradient_checkpointing=on, or "
-        "model.NAME=VALUE; may be given several times",
-    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the cost."""
-    design = load_design(arguments.spec)
-    of_model, of_run = split_settings(arguments.settings)
-    spec = check(changed_model(design.model, of_model))
-    options = {field: getattr(arguments, option) for option, field in _OPTIONS.items()}
-    settings = check_run(changed_run(design.run, options, of_run), spec)
+    spec, settings, title = changed_design(arguments, _OPTIONS)
+    check_run(settings, spec)
     if arguments.device is not None:
         devices: tuple[Device, ...] = (resolve_device(arguments.device),)
         settings = settings.replace(device=devices[0].name)
@@ -75,9 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = next((device for device in devices if device.name == cost.device), None)
     more = More(remedies(spec, on_device), doublings(spec, settings, chosen, calibration))
     if arguments.json:
-        print(json.dumps(_document(cost, more, spec, design.title), indent=2))
+        print(json.dumps(_document(cost, more, spec, title), indent=2))
     else:
-        print(_report(cost, more, spec, settings, design.title))
+        print(_report(cost, more, spec, settings, title))
     return 0
 
 

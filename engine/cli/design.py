@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from engine.parameter import SpecError, Value
 from engine.run_spec import RunSpec, run_parameters
-from engine.spec import ModelSpec, model_parameters
+from engine.spec import ModelSpec, check, model_parameters
+from engine.spec_file import Design, load_design
 
 SPEC_HELP = (
     "a preset's name (list them with: engine presets), a design file (YAML or JSON), a published "
@@ -16,9 +18,57 @@ SPEC_HELP = (
 _MODEL_PREFIX = "model."
 
 
+class _Option(NamedTuple):
+    """A short form of a setting of the run; without ``help`` its choices are told."""
+
+    field: str
+    metavar: str
+    help: str = ""
+
+
+_OPTIONS = {
+    "corpus": _Option("corpus", "NAME|PATH", "a text of the catalogue, or yours"),
+    "steps": _Option("steps", "N", "updates of the weights"),
+    "batch": _Option("batch_size", "N", "sequences worked on at once"),
+    "seq": _Option("seq_len", "N", "tokens in each sequence"),
+    "accumulation": _Option("accumulation_steps", "N", "batches added up before an update"),
+    "optimizer": _Option("optimizer", "O"),
+    "lr": _Option("learning_rate", "X", "learning rate at its peak"),
+    "seed": _Option("seed", "N", "start of all random numbers"),
+    "precision": _Option("precision", "P"),
+    "device": _Option("device", "NAME", "auto, cpu, cuda:0, mps or a card"),
+    "compile": _Option("compile", "WHEN"),
+}
+
+
 def add_spec(parser: argparse.ArgumentParser) -> None:
     """The positional SPEC."""
     parser.add_argument("spec", metavar="SPEC", help=SPEC_HELP)
+
+
+def add_changes(parser: argparse.ArgumentParser, options: Sequence[str]) -> None:
+    """``--set KEY=VALUE``, and these of the short forms in _OPTIONS."""
+    for name in options:
+        option = _OPTIONS[name]
+        choices = ", ".join(run_parameters()[option.field].choices or ())
+        parser.add_argument(f"--{name}", metavar=option.metavar, help=option.help or choices)
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
+        help="any setting of the run, such as gradient_checkpointing=on, or model.NAME=VALUE; "
+        "may be given several times",
+    )  # fmt: skip
+
+
+def changed_design(arguments: argparse.Namespace, options: Sequence[str]) -> Design:
+    """The design of SPEC with what ``add_changes`` added; its model is checked, its run is not.
+
+    Raises SpecError for whatever cannot be read or built.
+    """
+    design = load_design(arguments.spec)
+    of_model, of_run = split_settings(arguments.settings)
+    model = check(changed_model(design.model, of_model))
+    typed = {_OPTIONS[name].field: getattr(arguments, name) for name in options}
+    return Design(model, changed_run(design.run, typed, of_run), design.title)
 
 
 def split_settings(settings: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -7,15 +7,14 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from engine.cli.design import add_spec, changed_model, changed_run, split_settings
+from engine.cli.design import add_changes, add_spec, changed_design
 from engine.cli.table import table
 from engine.cost.memory import TrainingMemory, training_memory
 from engine.devices.card import Device
 from engine.devices.host import resolve_device
 from engine.parameter import SpecError
 from engine.run_spec import RunSpec, check_run
-from engine.spec import ModelSpec, check
-from engine.spec_file import load_design
+from engine.spec import ModelSpec
 from engine.words import binary_bytes, exact_count
 
 if TYPE_CHECKING:
@@ -23,26 +22,13 @@ if TYPE_CHECKING:
     from engine.training.traced_step import Trace
 
 HELP = "trace the memory of the real training code without allocating it, or run it (--real)"
-_OPTIONS = {
-    "batch": "batch_size", "seq": "seq_len", "precision": "precision", "optimizer": "optimizer",
-    "accumulation": "accumulation_steps",
-}  # fmt: skip
+_OPTIONS = ("batch", "seq", "precision", "optimizer", "accumulation", "device")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """SPEC, the settings of the run that change its memory, --real and --json."""
     add_spec(parser)
-    parser.add_argument("--batch", metavar="N", help="sequences worked on at once")
-    parser.add_argument("--seq", metavar="N", help="tokens in each sequence")
-    parser.add_argument("--precision", metavar="P", help="fp32, bf16-mixed or bf16")
-    parser.add_argument("--optimizer", metavar="O", help="adamw, sgd-momentum or sgd")
-    parser.add_argument("--accumulation", metavar="N", help="batches added up before an update")
-    parser.add_argument("--device", metavar="NAME", help="where the run would happen")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
-        help="any other setting of the run, such as attention=materialised, or "
-        "model.NAME=VALUE; may be given several times",
-    )  # fmt: skip
+    add_changes(parser, _OPTIONS)
     parser.add_argument(
         "--real", action="store_true",
         help="also run two real updates in a process of its own (cpu or cuda)",
@@ -52,12 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Trace, run where asked to, and print."""
-    design = load_design(arguments.spec)
-    of_model, of_run = split_settings(arguments.settings)
-    spec = check(changed_model(design.model, of_model))
-    options = {field: getattr(arguments, option) for option, field in _OPTIONS.items()}
-    settings = changed_run(design.run, options, of_run)
-    device = resolve_device(arguments.device or settings.device)
+    spec, settings, title = changed_design(arguments, _OPTIONS)
+    device = resolve_device(settings.device)
     settings = check_run(settings.replace(device=device.name), spec)
     if arguments.real and device.kind not in ("cpu", "cuda"):
         raise SpecError("real", f"updates can be measured on cpu or cuda, not on {device.name}")
@@ -67,9 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
     memory, trace = training_memory(spec, counted), traced_run(spec, counted)
     real = _real(spec, settings) if arguments.real else None
     if arguments.json:
-        print(json.dumps(_document(design.title, device, memory, trace, real), indent=2))
+        print(json.dumps(_document(title, device, memory, trace, real), indent=2))
     else:
-        print(_report(design.title, spec, settings, memory, trace))
+        print(_report(title, spec, settings, memory, trace))
         if real is not None:
             print(_real_report(real, memory, trace))
     return 0

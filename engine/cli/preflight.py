@@ -7,7 +7,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from engine.cli.design import SPEC_HELP, changed_model, changed_run, split_settings
+from engine.cli.design import SPEC_HELP, add_changes, changed_design
 from engine.devices.card import card_name
 from engine.devices.check import Check
 from engine.devices.interpreter import choose
@@ -15,8 +15,7 @@ from engine.devices.preflight import Preflight, design_checks, preflight
 from engine.devices.tenstorrent import discover
 from engine.parameter import SpecError
 from engine.run_spec import RunSpec, check_run
-from engine.spec import ModelSpec, check
-from engine.spec_file import load_design
+from engine.spec import ModelSpec
 from engine.words import binary_bytes
 
 HELP = "check what training on a Tenstorrent card needs"
@@ -26,10 +25,7 @@ NOT_READY = 2
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What shall be trained, the card, and a Python to check and remember."""
     parser.add_argument("spec", metavar="SPEC", nargs="?", help=f"check this too: {SPEC_HELP}")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
-        help="any setting of SPEC's run, or model.NAME=VALUE; may be given several times",
-    )  # fmt: skip
+    add_changes(parser, ())
     parser.add_argument("--device", metavar="NAME", help="a card: n150:0 (default: the first here)")
     parser.add_argument(
         "--python", metavar="PATH", help="check this Python, and use it for this card from now on"
@@ -59,10 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _design(arguments: argparse.Namespace, device: str) -> tuple[ModelSpec, RunSpec]:
-    design = load_design(arguments.spec)
-    of_model, of_run = split_settings(arguments.settings)
-    model = check(changed_model(design.model, of_model))
-    return model, check_run(changed_run(design.run, {"device": device}, of_run), model)
+    model, run, _ = changed_design(arguments, ())
+    return model, check_run(run.replace(device=device), model)
 
 
 def _checks(model: ModelSpec, run: RunSpec) -> tuple[Check, ...]:

@@ -7,56 +7,33 @@ import sys
 from pathlib import Path
 
 from engine.cli.card_run import ready_card
-from engine.cli.design import add_spec, changed_model, changed_run, split_settings
+from engine.cli.design import add_changes, add_spec, changed_design
 from engine.devices.preflight import Preflight
 from engine.launch import create_run, discard
 from engine.run_spec import RunSpec, check_run
-from engine.spec import ModelSpec, check
-from engine.spec_file import load_design
+from engine.spec import ModelSpec
 
 HELP = "train a design on a text; Ctrl-C stops with a checkpoint"
-_OPTIONS = {
-    "corpus": "corpus", "steps": "steps", "batch": "batch_size", "seq": "seq_len",
-    "lr": "learning_rate", "seed": "seed", "precision": "precision", "device": "device",
-    "compile": "compile",
-}  # fmt: skip
+_OPTIONS = ("corpus", "steps", "batch", "seq", "lr", "seed", "precision", "device", "compile")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """SPEC, the text, where to keep the run, and its settings."""
     add_spec(parser)
-    parser.add_argument("--corpus", metavar="NAME|PATH", help="a text of the catalogue, or yours")
     parser.add_argument("--run", metavar="DIR", help="folder of the run (default: a new one)")
-    parser.add_argument("--steps", metavar="N", help="updates of the weights")
-    parser.add_argument("--batch", metavar="N", help="sequences worked on at once")
-    parser.add_argument("--seq", metavar="N", help="tokens in each sequence")
-    parser.add_argument("--lr", metavar="X", help="learning rate at its peak")
-    parser.add_argument("--seed", metavar="N", help="start of all random numbers")
-    parser.add_argument("--precision", metavar="P", help="fp32, bf16-mixed or bf16")
-    parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda:0, mps or a card")
-    parser.add_argument("--compile", metavar="WHEN", help="auto, on or off")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
-        help="any setting of the run, or model.NAME=VALUE; may be given several times",
-    )  # fmt: skip
+    add_changes(parser, _OPTIONS)
     parser.add_argument("--json", action="store_true", help="print one JSON document at the end")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Create the run and train it here."""
-    design = load_design(arguments.spec)
-    of_model, of_run = split_settings(arguments.settings)
-    model = check(changed_model(design.model, of_model))
-    options = {field: getattr(arguments, option) for option, field in _OPTIONS.items()}
-    settings = changed_run(design.run, options, of_run)
-    settings = check_run(_shorter_warmup(settings, of_run), model)
+    model, settings, title = changed_design(arguments, _OPTIONS)
+    settings = check_run(_shorter_warmup(settings, arguments.settings), model)
     card = _check_corpus_and_device(model, settings)
     settings = settings.replace(corpus=_from_anywhere(settings.corpus))
     from engine.cli.foreground import run_here
 
-    directory = create_run(
-        model, settings, design.title, Path(arguments.run) if arguments.run else None
-    )
+    directory = create_run(model, settings, title, Path(arguments.run) if arguments.run else None)
     if not arguments.json:
         print(f"run: {directory.path}")
     try:
