@@ -6,6 +6,7 @@ Everything that a person changes goes through ``edit``; everything that shows it
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -161,8 +162,10 @@ class _Edit(QUndoCommand):
         self, document: Document, before: Design, after: Design, text: str, stroke: int | None
     ) -> None:
         super().__init__(text)
-        self._document, self.before, self.after = document, before, after
-        self.stroke = stroke
+        # Not held: document, stack and edits would die in whichever order a cycle is broken, and
+        # Qt would touch what is gone.
+        self._document = weakref.ref(document)
+        self.before, self.after, self.stroke = before, after, stroke
 
     def id(self) -> int:
         return -1 if self.stroke is None else 1
@@ -175,7 +178,12 @@ class _Edit(QUndoCommand):
         return True
 
     def undo(self) -> None:
-        self._document._apply(self.before)
+        self._go_to(self.before)
 
     def redo(self) -> None:
-        self._document._apply(self.after)
+        self._go_to(self.after)
+
+    def _go_to(self, design: Design) -> None:
+        document = self._document()
+        if document is not None:
+            document._apply(design)

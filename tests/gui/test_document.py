@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 from PySide6.QtTest import QSignalSpy
 from pytestqt.qtbot import QtBot
 
@@ -104,3 +107,18 @@ def test_the_undo_stack_is_bounded(qtbot: QtBot) -> None:
     for at in range(UNDO_LIMIT + 50):
         document.edit({"num_layers": 1 + at % 100})
     assert document.undo_stack.count() == UNDO_LIMIT
+
+
+def test_a_document_is_in_no_cycle_with_its_edits(qtbot: QtBot) -> None:
+    """Breaking such a cycle in whichever order, the collector crashed Qt at exit."""
+    document = fresh()
+    for layers in range(7, 17):
+        document.edit({"num_layers": layers})
+    document.history(limit=4)
+    alive = weakref.ref(document)
+    gc.disable()
+    try:
+        del document
+        assert alive() is None
+    finally:
+        gc.enable()
