@@ -31,9 +31,11 @@ from trickster_gui.design.panel import WIDTH_PX, DesignPanel
 from trickster_gui.devices import Surroundings, device_entries, quick_surroundings
 from trickster_gui.document import Document
 from trickster_gui.files import DesignFiles
+from trickster_gui.main_menu import main_menu
 from trickster_gui.messages import MessageBar, Messages, Severity
 from trickster_gui.monitor.view import MonitorView
 from trickster_gui.palette import PaletteEntries
+from trickster_gui.popups import Popups
 from trickster_gui.presets_list import design_of, preset_entries, size_words
 from trickster_gui.settings import Settings
 from trickster_gui.style import palette, style_sheet
@@ -77,6 +79,7 @@ class MainWindow(QMainWindow):
         self.around: Surroundings = quick_surroundings()
         self.files = DesignFiles(document, messages, self, settings.recent_files)
         self.commands = Commands()
+        self.popups = Popups(self, themes)
         self.cost = CostView(document, themes)
         self.design = DesignPanel(document, themes)
         self.monitor = monitor
@@ -87,7 +90,6 @@ class MainWindow(QMainWindow):
         self._shown_device: object = None
         self._card_problems: Mapping[str, str] = {}
         self._card_states: Mapping[str, str] = {}
-        self._lists: dict[str, SearchList] = {}
         self._arrange()
         self._declare_commands()
         self._connect()
@@ -329,9 +331,9 @@ class MainWindow(QMainWindow):
     def open_presets(self) -> None:
         """The list of presets, below its button."""
         title = self.document.design.title
-        self._open_below(
+        self.popups.open_below(
             "presets", "Search presets", lambda _: preset_entries(title), self.load_preset,
-            self.top.presets, 460,
+            self.top.presets, 560,
         )  # fmt: skip
 
     def _device_entries(self, _: str) -> Sequence[Entry]:
@@ -340,7 +342,7 @@ class MainWindow(QMainWindow):
 
     def open_devices(self) -> None:
         """The list of devices, below its button."""
-        self._open_below(
+        self.popups.open_below(
             "devices", "Search devices", self._device_entries,
             self.choose_device, self.top.device, 380,
         )  # fmt: skip
@@ -348,30 +350,17 @@ class MainWindow(QMainWindow):
     def open_palette(self) -> None:
         """Every command, preset and parameter, in the middle of the window."""
         source = PaletteEntries(self.commands, self.document, self.load_preset, self.design.reveal)
-        found = self._new_list("palette", "Type a command, a preset, or “layers 12”",
-                               source.entries, source.take)  # fmt: skip
-        width = 560
-        corner = self.mapToGlobal(QPoint((self.width() - width) // 2, 72))
-        found.open_at(corner, width)
+        self.popups.open_in_middle(
+            "palette", "Type a command, a preset, or “layers 12”", source.entries, source.take, 560
+        )
 
     def open_list(self, name: str) -> SearchList | None:
         """The list of this name (presets, devices, palette) if it is open."""
-        found = self._lists.get(name)
-        return found if found is not None and found.isVisible() else None
+        return self.popups.shown(name)
 
     def open_menu(self) -> QMenu:
         """The menu below its button."""
-        menu = QMenu(self)
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        for group in (("new", "open", "", "save", "save-as"), ("copy-design", "paste-design"),
-                      ("undo", "redo"), ("theme-system", "theme-light", "theme-dark"),
-                      ("palette", "help", "quit")):  # fmt: skip
-            for name in group:
-                if name:
-                    self._add_action(menu, self.commands[name])
-                else:
-                    self._add_recent(menu)
-            menu.addSeparator()
+        menu = main_menu(self.commands, self.files, self)
         corner = self.top.menu.mapToGlobal(self.top.menu.rect().bottomRight())
         menu.popup(QPoint(corner.x() - menu.sizeHint().width(), corner.y() + 4))
         return menu
@@ -384,41 +373,6 @@ class MainWindow(QMainWindow):
         costs = " ".join(self.design.costs_at(widget))
         text = f"{name}: {said} {costs}" if said else "Press Tab to reach a control, then F1."
         self.messages.post("info", text.strip())
-
-    def _add_action(self, menu: QMenu, command: Command) -> None:
-        keys = f"\t{command.keys[0]}" if command.keys else ""
-        action = menu.addAction(command.title + keys)
-        action.setEnabled(command.enabled())
-        action.triggered.connect(command.run)
-
-    def _add_recent(self, menu: QMenu) -> None:
-        recent = menu.addMenu("Open recent")
-        recent.setEnabled(bool(self.files.recent))
-        for path in self.files.recent:
-            action = recent.addAction(path)
-            action.triggered.connect(lambda _=False, path=path: self.files.open(path))
-
-    def _open_below(
-        self, name: str, placeholder: str, provide: Callable[[str], Sequence[Entry]],
-        take: Callable[[str], object], button: QWidget, width: int,
-    ) -> None:  # fmt: skip
-        found = self._new_list(name, placeholder, provide, take)
-        corner = button.mapToGlobal(button.rect().bottomLeft()) + QPoint(0, 4)
-        limit = self.mapToGlobal(self.rect().topRight()).x() - width - 8
-        found.open_at(QPoint(min(corner.x(), limit), corner.y()), width)
-
-    def _new_list(
-        self, name: str, placeholder: str, provide: Callable[[str], Sequence[Entry]],
-        take: Callable[[str], object],
-    ) -> SearchList:  # fmt: skip
-        former = self._lists.pop(name, None)
-        if former is not None:
-            former.close()
-            former.deleteLater()
-        found = SearchList(self.themes, placeholder, provide, self)
-        found.chosen.connect(take)
-        self._lists[name] = found
-        return found
 
     def _focus_title(self) -> None:
         self.top.title.setFocus()
@@ -459,6 +413,5 @@ class MainWindow(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         self.state_changed.emit()
-        for found in self._lists.values():
-            found.close()
+        self.popups.close()
         super().closeEvent(event)

@@ -64,8 +64,7 @@ def place_of(work: Work) -> tuple[float, ...]:
     ratios. Amounts that hardly take time stand together near 0.
     """
     return tuple(
-        math.log1p(amount / notable) * _EVEN
-        for amount, notable in zip(work, _NOTABLE)  # noqa: B905 - one for each kind
+        math.log1p(amount / notable) * _EVEN for amount, notable in zip(work, _NOTABLE, strict=True)
     )
 
 

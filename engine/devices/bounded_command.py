@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 _ERRORS_BYTES = 64 << 10
 _BLOCK_BYTES = 64 << 10
@@ -54,7 +55,7 @@ def run_bounded(
     The program and all that it started are killed when it exceeds either, or as soon as ``stop``
     says so. Nothing is raised for a program that misbehaves, or that cannot be started at all.
     """
-    name = os.path.basename(command[0])  # noqa: PTH119 - a name to show, not a path to use
+    name = Path(command[0]).name
     try:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

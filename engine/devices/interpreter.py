@@ -224,8 +224,7 @@ def choose(device: str, path: Path) -> Interpreter:
     Whether it has ttnn is another question: that can be installed later. Raises InterpreterError
     where it is no Python, or one of a version that ttnn does not exist for; nothing is changed.
     """
-    # Resolving the link of a virtual environment would leave the environment.
-    path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100
+    path = path.expanduser().absolute()  # not resolved: a link leads out of its environment
     found = ask(path)
     if not found.version:
         raise InterpreterError(f"{path} cannot be used as a Python: {found.problem}")
@@ -243,7 +242,7 @@ def remember(device: str, path: Path) -> None:
     Raises InterpreterError where that cannot be written down.
     """
     chosen = {name: str(of) for name, of in remembered().items() if name != device}
-    chosen[device] = os.path.abspath(path)  # noqa: PTH100 - resolving leaves the environment
+    chosen[device] = str(path.absolute())
     file = settings_file()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
