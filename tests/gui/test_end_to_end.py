@@ -81,6 +81,10 @@ def test_a_real_run_stands_beside_its_prediction_when_it_has_ended(
     assert step.measured is not None
     assert facts.fact("memory").endswith(f", {signed_percent(memory.ratio)}")
     assert facts.fact("speed").endswith(f", {signed_percent(step.predicted / step.measured)}")
+    assert bridge.watched is not None
+    worker = _worker(RunDirectory(bridge.watched.path))
+    # The window looks after it until it is gone; one that closes earlier leaves it to the system.
+    qtbot.waitUntil(lambda: not psutil.pid_exists(worker), timeout=20_000)
 
 
 def _worker(run: RunDirectory) -> int:
