@@ -3,7 +3,7 @@
 A card keeps tensors in tiles of 32 × 32 numbers, writes attention's matrices of scores out in 16
 bits, draws dropout's masks again instead of keeping them, and keeps its 16-bit weights beside the
 fp32 ones. This is an estimate for a slider: the exact count goes through the card's very
-operations (engine.backends.tenstorrent.peak_memory), takes tens of milliseconds and is made before
+operations (engine.card_graph.peak_memory), takes tens of milliseconds and is made before
 a run starts. It came to 0.50 to 1.36 times the estimate in 160 drawn designs, half of them below
 0.91.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.backends.tenstorrent.peak_memory import graph_peak_memory
+from engine.card_graph.peak_memory import graph_peak_memory
 from engine.devices.card import card_name, load_cards
 from engine.parameter import SpecError, Value
 from engine.run_spec import RunSpec, run_problems

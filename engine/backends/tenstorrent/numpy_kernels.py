@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.backends.tenstorrent.kernels import Array, Bend, Binary, Unary
-from engine.backends.tenstorrent.ops import Ops
-from engine.backends.tenstorrent.tensor import Dtype, Shape, Tensor
+from engine.backends.tenstorrent import host_arrays
+from engine.card_graph.kernels import Array, Bend, Binary, HostArrays, Unary
+from engine.card_graph.ops import Ops
+from engine.card_graph.tensor import Dtype, Shape, Tensor
 
 Numbers = NDArray[np.float64]
 _BINARY: dict[Binary, Any] = {"add": np.add, "subtract": np.subtract, "multiply": np.multiply}
@@ -39,6 +40,8 @@ def round_to(x: Numbers, dtype: Dtype) -> Numbers:
 
 class NumpyKernels:
     """Arrays of 64 bits, whatever number format an operation asks for."""
+
+    host: HostArrays = host_arrays
 
     def upload(self, make: Callable[[], Array], dtype: Dtype) -> Array:
         """A copy."""

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.backends.card.initial_weights import initial_weights
-from engine.backends.tenstorrent.decoder import Ids
-from engine.backends.tenstorrent.kernels import Array
-from engine.backends.tenstorrent.layout import placements
+from engine.backends.tenstorrent import host_arrays
 from engine.backends.tenstorrent.learner import Learner
 from engine.backends.tenstorrent.numpy_kernels import NumpyKernels
-from engine.backends.tenstorrent.ops import Ops
+from engine.card_graph.kernels import Array, Ids
+from engine.card_graph.layout import placements
+from engine.card_graph.ops import Ops
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
 
@@ -84,7 +84,7 @@ def _learn(ops: Ops, spec: ModelSpec) -> tuple[dict[str, Array], list[float]]:
     loss = learner.gradients([(inputs, targets)], 1)
     ops.free(loss)
     gradients = {
-        name: placements(spec)[name].take(ops.download(gradient))
+        name: host_arrays.take(placements(spec)[name], ops.download(gradient))
         for name, gradient in learner.held_gradients().items()
     }
     updates = [learner.update([(inputs, targets)], 1, _RUN.learning_rate) for _ in range(_STEPS)]

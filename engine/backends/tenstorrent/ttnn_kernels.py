@@ -18,13 +18,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.backends.tenstorrent.kernels import Array, Bend, Binary, Unary
-from engine.backends.tenstorrent.ops import Ops
-from engine.backends.tenstorrent.tensor import Dtype, Shape
+from engine.backends.tenstorrent import host_arrays
+from engine.card_graph.kernels import Array, Bend, Binary, HostArrays, Unary
+from engine.card_graph.ops import Ops
+from engine.card_graph.tensor import Dtype, Shape
 
 
 class TtnnKernels:
     """Kernels on an open ttnn device. Loads ttnn when it is made."""
+
+    host: HostArrays = host_arrays
 
     def __init__(self, device: Any) -> None:
         import ttnn

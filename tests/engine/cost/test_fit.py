@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.backends.tenstorrent.peak_memory import graph_peak_memory
+from engine.card_graph.peak_memory import graph_peak_memory
 from engine.cost.evaluation import evaluate
 from engine.cost.fit import TIGHT_FRACTION, fit
 from engine.cost.limits import (

@@ -11,8 +11,8 @@ import torch
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from engine.backends.tenstorrent import tables
-from engine.backends.tenstorrent.layout import Sizes
+from engine.backends.tenstorrent import host_arrays
+from engine.card_graph.layout import Sizes
 from engine.models import positions
 from engine.models.decoder import Decoder, build
 from engine.parameter import Value
@@ -90,7 +90,7 @@ def tokens(spec: ModelSpec, rows: int, length: int, seed: int = 0) -> NDArray[np
 def torchs_tables() -> Iterator[None]:
     """The tables as torch computes them, in fp32, so that all else can be compared in 64 bits.
 
-    test_tables compares the tables themselves.
+    test_host_arrays compares the tables themselves.
     """
 
     def rotation(spec: ModelSpec, length: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -108,11 +108,11 @@ def torchs_tables() -> Iterator[None]:
             return own_scores(spec, length)
         places = torch.arange(length)
         bias = positions.alibi_bias(places, places, spec.num_heads).double()
-        return bias.clamp(min=tables.FORBIDDEN).numpy()
+        return bias.clamp(min=host_arrays.FORBIDDEN).numpy()
 
-    own_scores = tables.score_mask
+    own_scores = host_arrays.score_mask
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tables, "rotation_tables", rotation)
-        patch.setattr(tables, "sinusoidal_table", sinusoids)
-        patch.setattr(tables, "score_mask", scores)
+        patch.setattr(host_arrays, "rotation_tables", rotation)
+        patch.setattr(host_arrays, "sinusoidal_table", sinusoids)
+        patch.setattr(host_arrays, "score_mask", scores)
         yield

@@ -21,7 +21,7 @@ import numpy as np
 from engine.backends.tenstorrent import worker
 from engine.backends.tenstorrent.model import open_model
 from engine.backends.tenstorrent.numpy_kernels import NumpyKernels, RoundedOps
-from engine.backends.tenstorrent.ops import Ops
+from engine.card_graph.ops import Ops
 
 KINDS = ("rounded", "zeros", "dies", "stuck")
 

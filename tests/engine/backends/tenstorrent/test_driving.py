@@ -13,7 +13,7 @@ import torch
 from engine.backends.card.initial_weights import initial_weights
 from engine.backends.tenstorrent.learner import Learner
 from engine.backends.tenstorrent.numpy_kernels import NumpyKernels, RoundedOps
-from engine.backends.tenstorrent.ops import Ops
+from engine.card_graph.ops import Ops
 from engine.data.dataset import BatchSource, encode_dataset
 from engine.data.tokenizers import train_tokenizer
 from engine.models.decoder import build

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from engine.backends.card.initial_weights import initial_weights
 from engine.backends.tenstorrent.learner import Learner
 from engine.backends.tenstorrent.numpy_kernels import NumpyKernels, RoundedOps
-from engine.backends.tenstorrent.ops import Ops
+from engine.card_graph.ops import Ops
 from engine.models.decoder import Decoder
 from engine.parameter import Value
 from engine.run_spec import RunSpec

@@ -13,7 +13,7 @@ import pytest
 from engine.backends.card.initial_weights import initial_weights
 from engine.backends.tenstorrent.model import Model, card_number, open_model
 from engine.backends.tenstorrent.numpy_kernels import NumpyKernels
-from engine.backends.tenstorrent.ops import Ops
+from engine.card_graph.ops import Ops
 from engine.parameter import SpecError
 from engine.run_spec import RunSpec
 from engine.training.failures import CardError

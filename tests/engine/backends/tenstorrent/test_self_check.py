@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.backends.tenstorrent.kernels import Array
 from engine.backends.tenstorrent.numpy_kernels import NumpyKernels, RoundedOps
-from engine.backends.tenstorrent.ops import Ops
 from engine.backends.tenstorrent.self_check import self_check
+from engine.card_graph.kernels import Array
+from engine.card_graph.ops import Ops
 
 
 def test_exact_arithmetic_passes_without_any_error() -> None:

@@ -21,12 +21,13 @@ import numpy as np
 import pytest
 
 from engine.backends.card.initial_weights import initial_weights
-from engine.backends.tenstorrent import ttnn_kernels
+from engine.backends.tenstorrent import host_arrays, ttnn_kernels
 from engine.backends.tenstorrent.learner import Learner
 from engine.backends.tenstorrent.model import open_model
 from engine.backends.tenstorrent.numpy_kernels import NumpyKernels
-from engine.backends.tenstorrent.ops import Ops
-from engine.backends.tenstorrent.peak_memory import graph_peak_memory
+from engine.card_graph.layout import placements
+from engine.card_graph.ops import Ops
+from engine.card_graph.peak_memory import graph_peak_memory
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
 from engine.training.failures import CardError
@@ -193,7 +194,7 @@ def test_a_device_learns_as_numpy_does(card: Ops, name: str, precision: str) -> 
         learner = Learner(spec, run, ops, start)
         learner.gradients([batch(spec, 0)], 1)
         gradients[kind] = {
-            key: learner.decoder.parameters.placements[key].take(ops.download(gradient))
+            key: host_arrays.take(placements(spec)[key], ops.download(gradient))
             for key, gradient in learner.held_gradients().items()
         }
         losses[kind] = [learner.update([batch(spec, 0)], 1, 3e-3).loss for _ in range(12)]

@@ -10,13 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import partial
 
-import numpy as np
-
-from engine.backends.tenstorrent.kernels import Array
-from engine.backends.tenstorrent.layout import Placement
-from engine.backends.tenstorrent.ops import Ops
-from engine.backends.tenstorrent.parameters import Gradients, Parameters
-from engine.backends.tenstorrent.tensor import Tensor
+from engine.card_graph.kernels import Array
+from engine.card_graph.layout import Placement
+from engine.card_graph.ops import Ops
+from engine.card_graph.parameters import Gradients, Parameters
+from engine.card_graph.tensor import Tensor
 from engine.run_spec import RunSpec
 
 EPSILON = 1e-8
@@ -68,27 +66,35 @@ class Optimizer(ABC):
         self.state: dict[str, Tensor] = {}
         for key in state_shapes(parameters.placements, run):
             stored = self._place(key).stored
-            self.state[key] = ops.make(stored, "fp32", partial(np.zeros, stored, np.float32))
+            self.state[key] = ops.make(stored, "fp32", partial(ops.host.zeros, stored))
 
     def new_state(self) -> dict[str, Array]:
         """What is remembered before the first update."""
-        return {key: np.zeros(self._place(key).shape, np.float32) for key in self.state}
+        zeros = self._ops.host.zeros
+        return {key: zeros(self._place(key).shape) for key in self.state}
 
     def step(self, gradients: Gradients, rate: float) -> None:
         """One update with learning rate ``rate``."""
-        self.steps += 1
-        numbers = {name: self._number(value) for name, value in self._factors(rate).items()}
-        for name, place in self._parameters.placements.items():
-            gradient = gradients.by_name.pop(name)
-            decays = len(place.shape) >= 2 and self._run.weight_decay > 0
-            updated = self._updated(name, gradient, decays, numbers)
-            self._parameters.replace(name, updated)
+        numbers = self.begin(rate)
+        for name in self._parameters.placements:
+            self.update(name, gradients.by_name.pop(name), numbers)
         self._ops.free(*numbers.values())
+
+    def begin(self, rate: float) -> dict[str, Tensor]:
+        """Numbers that the update of every weight needs in this step, by name, on the card."""
+        self.steps += 1
+        return {name: self._number(value) for name, value in self._factors(rate).items()}
+
+    def update(self, name: str, gradient: Tensor, numbers: Mapping[str, Tensor]) -> None:
+        """Update one weight; frees ``gradient``."""
+        place = self._parameters.placements[name]
+        decays = len(place.shape) >= 2 and self._run.weight_decay > 0
+        self._parameters.replace(name, self._updated(name, gradient, decays, numbers))
 
     def export(self) -> dict[str, Array]:
         """The state by "<kind>/<weight>", in the weights' published shapes, as ``Parameters``'."""
         return {
-            key: self._place(key).take(self._ops.download(tensor))
+            key: self._ops.host.take(self._place(key), self._ops.download(tensor))
             for key, tensor in self.state.items()
         }
 
@@ -97,7 +103,8 @@ class Optimizer(ABC):
         if state.keys() != self.state.keys():
             strange = sorted(state.keys() ^ self.state.keys())
             raise ValueError(f"the state is not of this optimizer: {strange[0]}")
-        return {key: self._place(key).put(array) for key, array in state.items()}
+        put = self._ops.host.put
+        return {key: put(self._place(key), array) for key, array in state.items()}
 
     def take(self, placed: Mapping[str, Array], steps: int) -> None:
         """Go on from ``placed``, the state after ``steps`` updates."""
@@ -123,7 +130,8 @@ class Optimizer(ABC):
         self.state[key] = tensor
 
     def _number(self, value: float) -> Tensor:
-        return self._ops.upload(np.full((1, 1, 1, 1), value), "fp32")
+        shape = (1, 1, 1, 1)
+        return self._ops.make(shape, "fp32", partial(self._ops.host.filled, shape, value))
 
     def _faded(self, before: Tensor, factor: float, added: Tensor) -> Tensor:
         """before · factor + added; frees ``added``."""

@@ -1,4 +1,4 @@
-"""What a set of kernels must be able to do: the arithmetic behind engine.backends.tenstorrent.ops.
+"""What a set of kernels must be able to do: the arithmetic behind engine.card_graph.ops.
 
 Kernels are given the data of valid operands (``Ops`` has checked shapes and number formats) and
 return new data of the shape that ``Ops`` has worked out.
@@ -7,18 +7,79 @@ return new data of the shape that ``Ops`` has worked out.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+from engine.card_graph.layout import Placement
+from engine.card_graph.tensor import Dtype, Shape
+from engine.spec import ModelSpec
 
-from engine.backends.tenstorrent.tensor import Dtype, Shape
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-Array = NDArray[Any]
+    Array = NDArray[Any]
+    Ids = NDArray[np.integer]
+else:  # nothing here needs numpy when it runs
+    Array = Ids = Any
 Binary = Literal["add", "subtract", "multiply"]
 Unary = Literal["exp", "log", "reciprocal", "sqrt", "rsqrt"]
 Bend = Literal["relu", "gelu", "silu"]
 BENDS: tuple[Bend, ...] = ("relu", "gelu", "silu")
+
+
+class HostArrays(Protocol):
+    """Arrays that are made on the host (engine.backends.tenstorrent.host_arrays).
+
+    What only counts memory never asks for one.
+    """
+
+    def rotation_tables(self, spec: ModelSpec, length: int) -> tuple[Array, Array]:
+        """Cosines and sines of RoPE, two of (T, h)."""
+
+    def quarter_turn(self, spec: ModelSpec) -> Array:
+        """The matrix (h, h) that turns each pair of features by a quarter."""
+
+    def score_mask(self, spec: ModelSpec, length: int) -> Array:
+        """What is added to the scores: (1, T, T), or with ALiBi (H, T, T)."""
+
+    def sinusoidal_table(self, spec: ModelSpec, length: int) -> Array:
+        """Vectors added to the embeddings (T, D)."""
+
+    def vocabulary_mask(self, spec: ModelSpec) -> Array:
+        """What is added to the logits (V,)."""
+
+    def counting(self, count: int) -> Array:
+        """0, 1, … (count,)."""
+
+    def zeros(self, shape: tuple[int, ...]) -> Array:
+        """fp32."""
+
+    def filled(self, shape: Shape, value: float) -> Array:
+        """One value everywhere."""
+
+    def flat_ids(self, ids_BT: Ids, filling: int) -> Ids:
+        """Each sequence followed by ``filling`` times id 0: (N,)."""
+
+    def more_rows(self, ids_BT: Ids, rows: int) -> Ids:
+        """``rows`` sequences of id 0 behind the others."""
+
+    def longer(self, ids_T: Ids, tokens: int) -> Ids:
+        """``tokens`` times id 0 behind the others."""
+
+    def places(self, rows: int, length: int) -> Ids:
+        """The position of every token (B, T)."""
+
+    def shares(self, rows: int, length: int, filling: int, count: int) -> Array:
+        """What each token counts, (1, 1, N, 1): 1 / (B · T · count), and what only fills 0.
+
+        The last ``filling`` of ``rows`` sequences fill, and positions from ``length`` on.
+        """
+
+    def put(self, place: Placement, weight: Array) -> Array:
+        """A weight's array for the card; ValueError for one of another shape."""
+
+    def take(self, place: Placement, stored: Array) -> Array:
+        """What ``put`` was given."""
 
 
 class Kernels(Protocol):
@@ -28,6 +89,10 @@ class Kernels(Protocol):
     correctly on a simulated Wormhole chip (ttnn 0.77, bf16) or is taken from ttnn's
     documentation alone. fp32 was never seen.
     """
+
+    @property
+    def host(self) -> HostArrays:
+        """What makes arrays for ``upload``."""
 
     def upload(self, make: Callable[[], Array], dtype: Dtype) -> Any:
         """Data of the array that ``make`` gives, four-dimensional. (Tensor: seen)"""

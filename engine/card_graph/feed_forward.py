@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from engine.backends.tenstorrent.kernels import Bend
-from engine.backends.tenstorrent.linear import linear, linear_backward
-from engine.backends.tenstorrent.ops import Ops
-from engine.backends.tenstorrent.parameters import Gradients, Parameters
-from engine.backends.tenstorrent.tensor import Dtype, Tensor
+from engine.card_graph.kernels import Bend
+from engine.card_graph.linear import linear, linear_backward
+from engine.card_graph.ops import Ops
+from engine.card_graph.parameters import Gradients, Parameters
+from engine.card_graph.tensor import Dtype, Tensor
 from engine.spec import ModelSpec
 
 _BENDS: dict[str, Bend] = {"relu": "relu", "gelu": "gelu", "swiglu": "silu", "geglu": "gelu"}

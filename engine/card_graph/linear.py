@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from engine.backends.tenstorrent.ops import Ops
-from engine.backends.tenstorrent.parameters import Gradients, Parameters
-from engine.backends.tenstorrent.tensor import Dtype, Tensor
+from engine.card_graph.ops import Ops
+from engine.card_graph.parameters import Gradients, Parameters
+from engine.card_graph.tensor import Dtype, Tensor
 
 
 def linear(

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.backends.card.initial_weights import initial_weights
-from engine.backends.tenstorrent.layout import placements
 from engine.backends.tenstorrent.learner import Learner
 from engine.backends.tenstorrent.numpy_kernels import NumpyKernels
-from engine.backends.tenstorrent.ops import Ops
-from engine.backends.tenstorrent.peak_memory import PeakMemory, graph_peak_memory
+from engine.card_graph.layout import placements
+from engine.card_graph.ops import Ops
+from engine.card_graph.peak_memory import PeakMemory, graph_peak_memory
 from engine.parameter import Value
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec

@@ -12,13 +12,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (its usual name)
 from torch import Tensor
 
-from engine.backends.tenstorrent import dropout
-from engine.backends.tenstorrent.constants import PRECISIONS
-from engine.backends.tenstorrent.decoder import Decoder
-from engine.backends.tenstorrent.dropout import Dropout
+from engine.backends.tenstorrent import host_arrays
 from engine.backends.tenstorrent.numpy_kernels import NumpyKernels
-from engine.backends.tenstorrent.ops import Ops
-from engine.backends.tenstorrent.parameters import Gradients
+from engine.card_graph import dropout
+from engine.card_graph.constants import PRECISIONS
+from engine.card_graph.decoder import Decoder
+from engine.card_graph.dropout import Dropout
+from engine.card_graph.ops import Ops
+from engine.card_graph.parameters import Gradients
 from engine.models import attention
 from engine.spec import ModelSpec
 from tests.engine.backends.tenstorrent.designs import (
@@ -43,7 +44,7 @@ def learned(spec: ModelSpec, *, checkpointing: bool = False) -> tuple[float, dic
     loss = card.loss_and_gradients(gradients, ids[:, :-1], ids[:, 1:], 1, KEY)
     places = card.parameters.placements
     return card.ops.number(loss), {
-        name: places[name].take(card.ops.download(gradient))
+        name: host_arrays.take(places[name], card.ops.download(gradient))
         for name, gradient in gradients.by_name.items()
     }
 

@@ -1,6 +1,7 @@
-"""What the decoder knows of positions before it sees a token: computed here, uploaded once.
+"""Arrays that a card is given: weights, token ids, and tables of positions and scores.
 
-Everything is for sequences of T tokens, T a multiple of 32.
+These functions together are an engine.card_graph.kernels.HostArrays. Tables are for sequences of T
+tokens, T a multiple of 32, and are uploaded once.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.alibi import alibi_slopes
-from engine.backends.tenstorrent.layout import Sizes
+from engine.card_graph.kernels import Array, Ids
+from engine.card_graph.layout import Placement, Sizes
+from engine.card_graph.tensor import Shape, whole_tiles
 from engine.rotary import rope_attention_factor, rope_frequencies
 from engine.spec import ModelSpec
 
@@ -70,3 +73,65 @@ def vocabulary_mask(spec: ModelSpec) -> Numbers:
     """What is added to the logits (V,): FORBIDDEN for tokens that only fill the tile."""
     places = np.arange(Sizes(spec).vocabulary)
     return np.where(places < spec.vocab_size, 0.0, FORBIDDEN)
+
+
+def counting(count: int) -> Array:
+    """0, 1, … (count,)."""
+    return np.arange(count)
+
+
+def zeros(shape: tuple[int, ...]) -> Array:
+    """fp32."""
+    return np.zeros(shape, np.float32)
+
+
+def filled(shape: Shape, value: float) -> Array:
+    """One value everywhere."""
+    return np.full(shape, value)
+
+
+def flat_ids(ids_BT: Ids, filling: int) -> Ids:
+    """Each sequence followed by ``filling`` times id 0: (N,)."""
+    return np.pad(ids_BT, ((0, 0), (0, filling))).reshape(-1)
+
+
+def more_rows(ids_BT: Ids, rows: int) -> Ids:
+    """``rows`` sequences of id 0 behind the others."""
+    return np.pad(ids_BT, ((0, rows), (0, 0)))
+
+
+def longer(ids_T: Ids, tokens: int) -> Ids:
+    """``tokens`` times id 0 behind the others."""
+    return np.pad(ids_T, (0, tokens))
+
+
+def places(rows: int, length: int) -> Ids:
+    """The position of every token (B, T)."""
+    return np.tile(np.arange(length), (rows, 1))
+
+
+def shares(rows: int, length: int, filling: int, count: int) -> Array:
+    """What each token counts, (1, 1, N, 1): 1 / (B · T · count), and what only fills 0.
+
+    The last ``filling`` of ``rows`` sequences fill, and positions from ``length`` on.
+    """
+    share = np.zeros((rows, whole_tiles(length)))
+    share[: rows - filling, :length] = 1.0 / ((rows - filling) * length * count)
+    return share.reshape(1, 1, -1, 1)
+
+
+def put(place: Placement, weight: Array) -> Array:
+    """A weight's array for the card; ValueError for one of another shape."""
+    if weight.shape != place.shape:
+        raise ValueError(f"a weight has shape {weight.shape}, this model {place.shape}")
+    apart = weight.reshape(*place.rows[:2], *place.columns[:2])
+    rows, columns = place.rows[2] - place.rows[1], place.columns[2] - place.columns[1]
+    full = np.pad(apart, ((0, 0), (0, rows), (0, 0), (0, columns)))
+    return full.reshape(place.stored)
+
+
+def take(place: Placement, stored: Array) -> Array:
+    """What ``put`` was given."""
+    apart = stored.reshape(place.rows[0], place.rows[2], place.columns[0], place.columns[2])
+    kept = apart[:, : place.rows[1], :, : place.columns[1]]
+    return np.ascontiguousarray(kept).reshape(place.shape)

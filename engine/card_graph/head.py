@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from engine.backends.tenstorrent.constants import Batch, Constants
-from engine.backends.tenstorrent.linear import sum_of_rows
-from engine.backends.tenstorrent.ops import Ops
-from engine.backends.tenstorrent.parameters import Gradients, Parameters
-from engine.backends.tenstorrent.tensor import Tensor
+from engine.card_graph.constants import Batch, Constants
+from engine.card_graph.linear import sum_of_rows
+from engine.card_graph.ops import Ops
+from engine.card_graph.parameters import Gradients, Parameters
+from engine.card_graph.tensor import Tensor
 from engine.spec import ModelSpec
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from engine.backends.tenstorrent.attention import Attention, AttentionSaved
-from engine.backends.tenstorrent.constants import Precision
-from engine.backends.tenstorrent.dropout import ATTENTION_OUTPUT, FEED_FORWARD_OUTPUT, Dropout
-from engine.backends.tenstorrent.feed_forward import (
+from engine.card_graph.attention import Attention, AttentionSaved
+from engine.card_graph.constants import Precision
+from engine.card_graph.dropout import ATTENTION_OUTPUT, FEED_FORWARD_OUTPUT, Dropout
+from engine.card_graph.feed_forward import (
     FeedForwardSaved,
     feed_forward,
     feed_forward_backward,
 )
-from engine.backends.tenstorrent.norm import NormSaved, norm, norm_backward
-from engine.backends.tenstorrent.ops import Ops
-from engine.backends.tenstorrent.parameters import Gradients, Parameters
-from engine.backends.tenstorrent.tensor import Tensor
+from engine.card_graph.norm import NormSaved, norm, norm_backward
+from engine.card_graph.ops import Ops
+from engine.card_graph.parameters import Gradients, Parameters
+from engine.card_graph.tensor import Tensor
 from engine.spec import ModelSpec
 
 

@@ -23,10 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np
-
-from engine.backends.tenstorrent.kernels import Array
-from engine.backends.tenstorrent.tensor import Shape, whole_tiles
+from engine.card_graph.tensor import Shape, whole_tiles
 from engine.families.decoder import weights as decoder_weights
 from engine.families.weight import expand
 from engine.spec import ModelSpec
@@ -83,21 +80,6 @@ class Placement:
     def stored(self) -> Shape:
         """Shape on the card."""
         return (1, 1, self.rows[0] * self.rows[2], self.columns[0] * self.columns[2])
-
-    def put(self, weight: Array) -> Array:
-        """The array for the card."""
-        if weight.shape != self.shape:
-            raise ValueError(f"a weight has shape {weight.shape}, this model {self.shape}")
-        apart = weight.reshape(*self.rows[:2], *self.columns[:2])
-        rows, columns = self.rows[2] - self.rows[1], self.columns[2] - self.columns[1]
-        filled = np.pad(apart, ((0, 0), (0, rows), (0, 0), (0, columns)))
-        return filled.reshape(self.stored)
-
-    def take(self, stored: Array) -> Array:
-        """What ``put`` was given."""
-        apart = stored.reshape(self.rows[0], self.rows[2], self.columns[0], self.columns[2])
-        kept = apart[:, : self.rows[1], :, : self.columns[1]]
-        return np.ascontiguousarray(kept).reshape(self.shape)
 
 
 @lru_cache(maxsize=64)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from engine.backends.tenstorrent.constants import Precision
-from engine.backends.tenstorrent.kernels import Array
-from engine.backends.tenstorrent.layout import Placement, placements
-from engine.backends.tenstorrent.ops import Ops
-from engine.backends.tenstorrent.tensor import Tensor
+from engine.card_graph.constants import Precision
+from engine.card_graph.kernels import Array
+from engine.card_graph.layout import Placement, placements
+from engine.card_graph.ops import Ops
+from engine.card_graph.tensor import Tensor
 from engine.spec import ModelSpec
 
 
@@ -29,7 +29,7 @@ class Parameters:
         self._copies: dict[str, Tensor] = {}
         self._check_names(weights)
         for name, place in self.placements.items():
-            put = partial(place.put, weights[name])
+            put = partial(ops.host.put, place, weights[name])
             self._hold(name, ops.make(place.stored, "fp32", put))
 
     def matrix(self, name: str) -> Tensor:
@@ -53,7 +53,8 @@ class Parameters:
     def placed(self, weights: Mapping[str, Array]) -> dict[str, Array]:
         """Weights by published name, ready for the card; ValueError for another model's."""
         self._check_names(weights)
-        return {name: place.put(weights[name]) for name, place in self.placements.items()}
+        put = self._ops.host.put
+        return {name: put(place, weights[name]) for name, place in self.placements.items()}
 
     def take(self, placed: Mapping[str, Array]) -> None:
         """Go on from ``placed``."""
@@ -63,7 +64,7 @@ class Parameters:
     def export(self) -> dict[str, Array]:
         """The weights by name, in their published shapes: fp32 from a card, 64 bits from numpy."""
         return {
-            name: place.take(self._ops.download(self.masters[name]))
+            name: self._ops.host.take(place, self._ops.download(self.masters[name]))
             for name, place in self.placements.items()
         }
 

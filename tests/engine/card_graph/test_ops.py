@@ -11,9 +11,9 @@ import torch.nn.functional as F  # noqa: N812 (its usual name)
 from numpy.typing import NDArray
 
 from engine.backends.tenstorrent.numpy_kernels import NumpyKernels, RoundedOps, round_to
-from engine.backends.tenstorrent.ops import Ops
-from engine.backends.tenstorrent.shape_kernels import ShapeKernels
-from engine.backends.tenstorrent.tensor import Dtype, Shape, Tensor, stored_bytes
+from engine.card_graph.ops import Ops
+from engine.card_graph.shape_kernels import ShapeKernels
+from engine.card_graph.tensor import Dtype, Shape, Tensor, stored_bytes
 
 
 @pytest.fixture

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
-import numpy as np
-from numpy.typing import NDArray
-
-from engine.backends.tenstorrent.attention import Attention
-from engine.backends.tenstorrent.block import Block, BlockSaved
-from engine.backends.tenstorrent.constants import Batch, Constants, Precision
-from engine.backends.tenstorrent.dropout import EMBEDDING, Dropout
-from engine.backends.tenstorrent.head import Head
-from engine.backends.tenstorrent.kernels import Array
-from engine.backends.tenstorrent.norm import NormSaved, norm, norm_backward
-from engine.backends.tenstorrent.ops import Ops
-from engine.backends.tenstorrent.parameters import Gradients, Parameters
-from engine.backends.tenstorrent.tensor import TILE, Tensor, whole_tiles
+from engine.card_graph.attention import Attention
+from engine.card_graph.block import Block, BlockSaved
+from engine.card_graph.constants import Batch, Constants, Precision
+from engine.card_graph.dropout import EMBEDDING, Dropout
+from engine.card_graph.head import Head
+from engine.card_graph.kernels import Array, Ids
+from engine.card_graph.norm import NormSaved, norm, norm_backward
+from engine.card_graph.ops import Ops
+from engine.card_graph.parameters import Gradients, Parameters
+from engine.card_graph.tensor import TILE, Tensor, whole_tiles
 from engine.spec import ModelSpec
 
-Ids = NDArray[np.integer]
 _EMBEDDING, _POSITIONS, _FINAL = "model.embed_tokens", "model.embed_positions", "model.norm"
 
 
@@ -45,8 +42,9 @@ class Decoder:
         for every size that they meet, so a last batch of fewer sequences would cost many seconds.
         """
         filling = max(0, rows - inputs_BT.shape[0])
-        inputs_BT = np.pad(inputs_BT, ((0, filling), (0, 0)))
-        targets_BT = np.pad(targets_BT, ((0, filling), (0, 0)))
+        if filling:
+            inputs_BT = self.ops.host.more_rows(inputs_BT, filling)
+            targets_BT = self.ops.host.more_rows(targets_BT, filling)
         features_ND = self._features(inputs_BT)
         targets, share_N = self._aim(targets_BT, 1, filling)
         loss = self._head(inputs_BT).loss(features_ND, targets, share_N)
@@ -72,10 +70,11 @@ class Decoder:
         count = inputs_T.shape[0]
         if self._constants is not None:
             room = min(self._constants.stored_length, self.spec.max_seq_len)
-            inputs_T = np.pad(inputs_T, (0, max(0, room - count)))
+            if room > count:
+                inputs_T = self.ops.host.longer(inputs_T, room - count)
         features_ND = self._features(inputs_T[None])
-        last = np.full((1, 1, 1, TILE), count - 1)
-        place = self.ops.upload(last, "ids")
+        shape = (1, 1, 1, TILE)
+        place = self.ops.make(shape, "ids", partial(self.ops.host.filled, shape, count - 1))
         row_D = self.ops.embedding(place, features_ND)
         self.ops.free(place, features_ND)
         scores = self._download(inputs_T[None], row_D)
@@ -93,7 +92,7 @@ class Decoder:
         """
         ops, blocks = self.ops, self._blocks(inputs_BT)
         dropout = Dropout(ops, self.spec.dropout, key)
-        inputs = Batch(ops, inputs_BT)
+        inputs = self._batch(inputs_BT)
         x_ND, saved = self._forward(inputs, blocks, dropout)
         features_ND, final = self._finish(x_ND)
         ops.free(x_ND)
@@ -143,7 +142,7 @@ class Decoder:
 
     def _features(self, inputs_BT: Ids) -> Tensor:
         """What the head reads, (N, D), with nothing kept."""
-        inputs = Batch(self.ops, inputs_BT)
+        inputs = self._batch(inputs_BT)
         x_ND = self._embed(inputs)
         inputs.free(self.ops)
         dropout = Dropout(self.ops, 0.0)
@@ -228,13 +227,18 @@ class Decoder:
     def _aim(self, targets_BT: Ids, count: int, filling: int = 0) -> tuple[Batch, Tensor]:
         """Targets, and what each token counts: 1 / (B · T · count), filling 0."""
         rows, length = targets_BT.shape
-        share = np.zeros((rows, whole_tiles(length)))
-        share[: rows - filling, :length] = 1.0 / ((rows - filling) * length * count)
-        return Batch(self.ops, targets_BT), self.ops.upload(share.reshape(1, 1, -1, 1), "fp32")
+        shares = partial(self.ops.host.shares, rows, length, filling, count)
+        shape = (1, 1, rows * whole_tiles(length), 1)
+        return self._batch(targets_BT), self.ops.make(shape, "fp32", shares)
+
+    def _batch(self, ids_BT: Ids) -> Batch:
+        rows, length = ids_BT.shape
+        return Batch(self.ops, rows, length, lambda: ids_BT)
 
     def _places(self, inputs: Batch) -> Batch:
         """The position of every token."""
-        return Batch(self.ops, np.tile(np.arange(inputs.length), (inputs.rows, 1)))
+        rows, length = inputs.rows, inputs.length
+        return Batch(self.ops, rows, length, partial(self.ops.host.places, rows, length))
 
     def _download(self, inputs_BT: Ids, features_ND: Tensor) -> Array:
         logits_NV = self._head(inputs_BT).logits(features_ND)

@@ -12,8 +12,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from engine.backends.tenstorrent.kernels import Array, Bend, Binary, Kernels, Unary
-from engine.backends.tenstorrent.tensor import (
+from engine.card_graph.kernels import Array, Bend, Binary, HostArrays, Kernels, Unary
+from engine.card_graph.tensor import (
     TILE,
     Dtype,
     Ledger,
@@ -36,6 +36,15 @@ class Ops:
     ) -> None:
         self.kernels, self.banks = kernels, banks
         self.ledger = Ledger(allocated)
+
+    @property
+    def host(self) -> HostArrays:
+        """What makes arrays of the host."""
+        return self.kernels.host
+
+    def size_of(self, shape: Shape, dtype: Dtype) -> int:
+        """What such a tensor is entered in the ledger with: the bytes that it takes."""
+        return stored_bytes(shape, dtype, self.banks)
 
     # Between host and card
 
@@ -70,7 +79,7 @@ class Ops:
     def keep_mask(self, shape: Shape, probability: float, seed: int) -> Tensor:
         """bf16: 0 with ``probability``, otherwise 1; one ``seed`` of 32 bits gives the same."""
         mask = self._new(shape, "bf16", self.kernels.keep_mask(shape, probability, seed))
-        self._took_inside(stored_bytes(shape, "bf16", self.banks))  # numbers drawn
+        self._took_inside(self.size_of(shape, "bf16"))  # numbers drawn
         return mask
 
     # Elementwise
@@ -186,7 +195,7 @@ class Ops:
         assert ids.shape[:3] == (1, 1, 1)
         shape = (1, 1, ids.shape[3], table.shape[3])
         rows = self._new(shape, table.dtype, self.kernels.embedding(ids.data, table.data))
-        self._took_inside(stored_bytes(table.shape, table.dtype, self.banks))  # untiled
+        self._took_inside(self.size_of(table.shape, table.dtype))  # untiled
         return rows
 
     # Where numbers lie
@@ -220,7 +229,7 @@ class Ops:
         self.ledger.pass_through(count)
 
     def _new(self, shape: Shape, dtype: Dtype, data: Any) -> Tensor:
-        count = stored_bytes(shape, dtype, self.banks)
+        count = self.size_of(shape, dtype)
         storage = Storage(data, count, self.ledger, self.kernels.free)
         return Tensor(shape, dtype, storage, data)
 

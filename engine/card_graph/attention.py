@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from engine.backends.tenstorrent.constants import Constants, Precision
-from engine.backends.tenstorrent.dropout import ATTENTION, Dropout
-from engine.backends.tenstorrent.layout import Sizes
-from engine.backends.tenstorrent.linear import linear, linear_backward
-from engine.backends.tenstorrent.ops import Ops
-from engine.backends.tenstorrent.parameters import Gradients, Parameters
-from engine.backends.tenstorrent.tensor import Tensor
+from engine.card_graph.constants import Constants, Precision
+from engine.card_graph.dropout import ATTENTION, Dropout
+from engine.card_graph.layout import Sizes
+from engine.card_graph.linear import linear, linear_backward
+from engine.card_graph.ops import Ops
+from engine.card_graph.parameters import Gradients, Parameters
+from engine.card_graph.tensor import Tensor
 from engine.spec import ModelSpec
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import struct
 import zlib
 
-from engine.backends.tenstorrent.ops import Ops
-from engine.backends.tenstorrent.tensor import Tensor
+from engine.card_graph.ops import Ops
+from engine.card_graph.tensor import Tensor
 
 EMBEDDING, ATTENTION, ATTENTION_OUTPUT, FEED_FORWARD_OUTPUT = range(4)
 
