@@ -10,9 +10,10 @@ from engine.run_spec import RunSpec, label_of
 from engine.spec import ModelSpec
 from trickster_gui.bridge import RunBridge
 from trickster_gui.cards.checklist import Checklist
-from trickster_gui.cards.readiness import CardReadiness
+from trickster_gui.cards.readiness import CardReadiness, CardState
 from trickster_gui.design.binding import apply_fix, fix_words
 from trickster_gui.devices import Surroundings
+from trickster_gui.document import Design
 from trickster_gui.main_window import MainWindow
 from trickster_gui.messages import Messages
 
@@ -37,7 +38,10 @@ class CardDesk(QObject):
         self.readiness = CardReadiness(bridge.run_in_background, self)
         self.checklist: Checklist | None = None
         self._show_when_known = ""  # a card just chosen: its list opens if something is missing
+        self._tell_when_known = ""  # one that shall be trained on otherwise: the bar says so
+        self._backend = window.document.run.card_backend
         self.readiness.changed.connect(self._known)
+        window.document.changed.connect(self._document_changed)
         window.card_chosen.connect(self._chosen)
         window.checklist_wanted.connect(self.open_checklist)
         bridge.set_guard(self.may_start)
@@ -45,7 +49,7 @@ class CardDesk(QObject):
     def look_at(self, around: Surroundings) -> None:
         """Check all cards of this computer of which nothing is known yet."""
         whole = [card for card in around.cards if card.card is not None and not card.part_of]
-        self.readiness.check_new([card.name for card in whole])
+        self.readiness.check_new([card.name for card in whole], self._backend)
 
     def may_start(self, model: ModelSpec, run: RunSpec) -> bool:
         """Whether a run may start as far as cards go; where not, the person has been told why:
@@ -53,7 +57,7 @@ class CardDesk(QObject):
         device = card_name(run.device)
         if not device:
             return True
-        report = self.readiness.state(device).report
+        report = self.readiness.state(device, run.card_backend).report
         if report is not None and report.ready:
             return self._can_be_trained(model, run)
         said = report.summary() if report is not None else f"{device} has to be checked first"
@@ -62,7 +66,7 @@ class CardDesk(QObject):
         return False
 
     def _can_be_trained(self, model: ModelSpec, run: RunSpec) -> bool:
-        """Whether cards can train this design; where not, the first reason is told."""
+        """Whether the run's card can train this design; where not, the first reason is told."""
         problems = unsupported(model, run)
         if problems:
             first = problems[0]
@@ -80,11 +84,13 @@ class CardDesk(QObject):
         if self.checklist is not None:
             self.checklist.close()
             self.checklist.deleteLater()
-        title = self._window.around.title(device)
-        self.checklist = Checklist(device, title, self.readiness, self._window.themes, self._window)
-        self.checklist.again.connect(lambda python: self.readiness.check(device, python))
-        if self.readiness.state(device).report is None:
-            self.readiness.check(device)
+        title, backend = self._window.around.title(device), self._backend
+        self.checklist = Checklist(
+            device, title, self.readiness, self._window.themes, self._window, backend=backend
+        )
+        self.checklist.again.connect(lambda python: self.readiness.check(device, python, backend))
+        if self.readiness.state(device, backend).report is None:
+            self.readiness.check(device, backend=backend)
         self.checklist.move(self._window.geometry().center() - self.checklist.rect().center())
         self.checklist.show()
         self.checklist.list.setFocus()
@@ -96,16 +102,34 @@ class CardDesk(QObject):
             self.checklist.close()
 
     def _chosen(self, device: str) -> None:
-        state = self.readiness.state(device)
+        state = self.readiness.state(device, self._backend)
         if state.report is None or state.checking:
             self._show_when_known = device
-            self.readiness.check(device)
+            self.readiness.check(device, backend=self._backend)
         elif not state.report.ready:
             self.open_checklist(device)
 
-    def _known(self, device: str) -> None:
-        self._window.show_cards(self.readiness.words(), self.readiness.problems())
-        state = self.readiness.state(device)
+    def _document_changed(self, design: Design) -> None:
+        """Another way to train needs other things: check the run's card again, the others too."""
+        if design.run.card_backend == self._backend:
+            return
+        self._backend = design.run.card_backend
+        self._messages.withdraw(_TOPIC)
+        self._show_when_known, self._tell_when_known = "", card_name(design.run.device)
+        self._show_cards()
+        if self._tell_when_known:
+            self.readiness.check(self._tell_when_known, backend=self._backend)
+        self.look_at(self._window.around)
+
+    def _show_cards(self) -> None:
+        words, problems = self.readiness.words, self.readiness.problems
+        self._window.show_cards(words(self._backend), problems(self._backend))
+
+    def _known(self, device: str, backend: str) -> None:
+        if backend != self._backend:
+            return
+        self._show_cards()
+        state = self.readiness.state(device, backend)
         if state.checking:
             return
         if state.report is not None:
@@ -114,10 +138,19 @@ class CardDesk(QObject):
                 self.cards_changed.emit()
             if state.report.ready:
                 self._messages.withdraw(_TOPIC)
+        self._answer(device, state)
+
+    def _answer(self, device: str, state: CardState) -> None:
+        """Tell what came of a check that a choice of the person has asked for."""
+        ready = state.report is not None and state.report.ready
         if device == self._show_when_known:
             self._show_when_known = ""
-            if state.report is None or not state.report.ready:
+            if not ready:
                 self.open_checklist(device)
+        if device == self._tell_when_known:
+            self._tell_when_known = ""
+            if state.report is not None and not ready:
+                self._say(state.report.summary(), device)
 
     def _say(self, text: str, device: str) -> None:
         self._messages.post(
