@@ -14,10 +14,7 @@ TTNN_VERSION = "0.81.1"
 _COMPILER_NAMES = "compiler/bin/riscv*-g++"
 _VERSIONS = " or ".join(f"{major}.{minor}" for major, minor in SUPPORTED)
 _BUILDING = "It is built from source together with tt-metal: docs/tenstorrent.md, section 7"
-_NOT_TTML = (
-    "The package called ttml on PyPI is something else: do not install it. tt-train's is built "
-    "from source together with tt-metal."
-)
+_NOT_TTML = "The package called ttml on PyPI is something else: do not install it."
 
 
 def interpreter_checks(
@@ -138,11 +135,11 @@ def _compiler(
         if any(folder.glob(_COMPILER_NAMES)):
             return Check("sfpi", title, "ok", str(folder))
     said = f"not found at {' or '.join(map(str, folders))}"
-    why = "It is not in ttnn's wheel."
+    how = "It is not in ttnn's wheel. Install it from"
     if backend == "tt-train":
-        why = "Building tt-metal installs it (install_dependencies.sh)."
-    install = "Install it from https://github.com/tenstorrent/sfpi/releases"
-    return Check("sfpi", title, "missing", said, f"{why} {install}")
+        how = "tt-metal's install_dependencies.sh installs it. Or take it from"
+    releases = "https://github.com/tenstorrent/sfpi/releases"
+    return Check("sfpi", title, "missing", said, f"{how} {releases}")
 
 
 def _ttml(device: str, interpreter: Interpreter, backend: str) -> Check:
@@ -153,7 +150,8 @@ def _ttml(device: str, interpreter: Interpreter, backend: str) -> Check:
     def missing(said: str, advice: str = "") -> Check:
         steps = [_BUILDING, f"Or name a Python that has it: {_naming_a_python(device, backend)}",
                  "Or train by our own graph, on one chip: card_backend = ttnn"]  # fmt: skip
-        lines = [advice, *(steps if needed else ()), _NOT_TTML]
+        built = () if needed else ("tt-train's is built from source together with tt-metal.",)
+        lines = [advice, *(steps if needed else ()), " ".join((_NOT_TTML, *built))]
         return Check("ttml", title, "missing", said, "\n".join(filter(None, lines)), needed)
 
     if interpreter.ttml_real is None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from PySide6.QtCore import QObject, Signal
 
 from engine.devices.card import card_name
-from engine.devices.card_rules import unsupported
+from engine.devices.card_rules import NOT_VERIFIED, unsupported
+from engine.interop.tt_train_rules import mesh_shape
 from engine.run_spec import RunSpec, label_of
 from engine.spec import ModelSpec
 from trickster_gui.bridge import RunBridge
@@ -17,7 +18,7 @@ from trickster_gui.document import Design
 from trickster_gui.main_window import MainWindow
 from trickster_gui.messages import Messages
 
-_TOPIC = "card"
+_TOPIC, _CHIPS = "card", "chips"
 
 
 class CardDesk(QObject):
@@ -39,6 +40,8 @@ class CardDesk(QObject):
         self.checklist: Checklist | None = None
         self._show_when_known = ""  # a card just chosen: its list opens if something is missing
         self._tell_when_known = ""  # one that shall be trained on otherwise: the bar says so
+        # Device and trainer of which the bar says how many chips train.
+        self._told_of: tuple[str, str] | None = None
         self._backend = window.document.run.card_backend
         self.readiness.changed.connect(self._known)
         window.document.changed.connect(self._document_changed)
@@ -102,6 +105,7 @@ class CardDesk(QObject):
             self.checklist.close()
 
     def _chosen(self, device: str) -> None:
+        self._tell_of_chips(device)
         state = self.readiness.state(device, self._backend)
         if state.report is None or state.checking:
             self._show_when_known = device
@@ -111,6 +115,9 @@ class CardDesk(QObject):
 
     def _document_changed(self, design: Design) -> None:
         """Another way to train needs other things: check the run's card again, the others too."""
+        if self._told_of not in (None, (design.run.device, design.run.card_backend)):
+            self._told_of = None
+            self._messages.withdraw(_CHIPS)
         if design.run.card_backend == self._backend:
             return
         self._backend = design.run.card_backend
@@ -120,6 +127,22 @@ class CardDesk(QObject):
         if self._tell_when_known:
             self.readiness.check(self._tell_when_known, backend=self._backend)
         self.look_at(self._window.around)
+
+    def _tell_of_chips(self, device: str) -> None:
+        """Our own graph uses one chip of a card: say so where there are more, and who uses all."""
+        run, chips = self._window.document.run, mesh_shape(device)[1]
+        if chips == 1 or run.card_backend != "ttnn":
+            return
+        self._told_of = (run.device, run.card_backend)
+        title = self._window.around.short_title(device)
+        self._messages.post(
+            "info", f"{title}: our own graph trains on one of its {chips} chips, tt-train on all. "
+            f"Both are {NOT_VERIFIED}.", "Use tt-train",
+            lambda: self._window.document.edit(
+                run={"card_backend": "tt-train"}, text="Train by tt-train"
+            ),
+            topic=_CHIPS,
+        )  # fmt: skip
 
     def _show_cards(self) -> None:
         words, problems = self.readiness.words, self.readiness.problems

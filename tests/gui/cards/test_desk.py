@@ -254,3 +254,32 @@ def test_what_tt_train_cannot_train_is_said_with_a_button_that_mends_it(
     QTest.mouseClick(application.window.bar.action, Qt.MouseButton.LeftButton)
     assert document.model.vocab_size == 96
     assert application.cards.may_start(document.model, document.run)
+
+
+def test_choosing_a_card_of_several_chips_says_that_one_trains_and_who_uses_all(
+    application: Application, cards: tuple[PresentCard, ...], qtbot: QtBot
+) -> None:
+    window, document = application.window, application.document
+    document.edit(run={"device": "n300:0"})
+    window.card_chosen.emit("n300:0")
+    message = window.bar.message()
+    assert message is not None
+    assert "our own graph trains on one of its 2 chips, tt-train on all" in message.text
+    assert "not yet verified on hardware" in message.text
+    QTest.mouseClick(window.bar.action, Qt.MouseButton.LeftButton)
+    assert document.run.card_backend == "tt-train"
+    shown = window.bar.message()
+    assert shown is None or "of its 2 chips" not in shown.text, "it is past"
+    state = application.cards.readiness.state
+    for backend in ("ttnn", "tt-train"):
+        qtbot.waitUntil(lambda by=backend: state("n300:0", by).report is not None, timeout=30_000)
+
+
+def test_nothing_is_said_of_chips_where_there_is_one(
+    application: Application, found: Callable[[], None], python: Path
+) -> None:
+    remember("n150:0", python)
+    found()
+    application.window.choose_device("n150:0")
+    message = application.window.bar.message()
+    assert message is None or "chips" not in message.text
