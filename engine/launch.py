@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from engine.devices.preflight import Preflight, require_ready
+from engine.devices.tt_metal import metal_variables
 from engine.events import Started, Step, Validation
 from engine.locations import cache_home, runs_home
 from engine.run_directory import (
@@ -25,8 +26,13 @@ from engine.run_directory import (
 from engine.run_spec import RunSpec, check_run
 from engine.spec import ModelSpec, check
 
-# What trains: with torch under any Python that has it, or on a card under one that has ttnn.
-_TORCH_WORKER, _CARD_WORKER = "engine.worker", "engine.backends.tenstorrent.worker"
+# What trains: with torch under any Python that has it; on a card, by RunSpec.card_backend, under
+# one that has ttnn, and for tt-train ttml.
+_TORCH_WORKER = "engine.worker"
+_CARD_WORKERS = {
+    "ttnn": "engine.backends.tenstorrent.worker",
+    "tt-train": "engine.backends.tt_train.worker",
+}
 _TELLING = ("preparing", "started", "step", "paused", "resumed", "finished", "failed")
 
 
@@ -114,16 +120,17 @@ def launch(
     steps: int | None = None,
     device: str | None = None,
     precision: str | None = None,
+    card_backend: str | None = None,
     ready: Preflight | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a worker on a run; it outlives this process and writes to the run's log.txt.
 
     ``resume`` says that the run may have been started before: it goes on from its newest
-    checkpoint, or from ``resume_step``, up to ``steps``, on another ``device`` and in another
-    ``precision`` where these are named.
+    checkpoint, or from ``resume_step``, up to ``steps``, on another ``device``, in another
+    ``precision`` and by another ``card_backend`` where these are named.
     ``interpreter`` is a Python with torch (default: this one); for a run on a Tenstorrent card one
-    with ttnn (default: the one chosen for that card), which is checked first and may take seconds.
-    ``ready`` is what came of that check where it has just been made.
+    with ttnn, and for tt-train ttml (default: the one chosen for that card), which is checked
+    first and may take seconds. ``ready`` is what came of that check where it has just been made.
 
     Raises RunDirectoryError where the run is not there, has a worker already, or was started
     before and ``resume`` is false, and where the worker cannot start; CardNotReadyError with the
@@ -131,9 +138,9 @@ def launch(
     that cards cannot train.
     """
     record = directory.record()
-    wanted = record.run.replace(
-        device=device or record.run.device, precision=precision or record.run.precision
-    )
+    moved = {"device": device, "precision": precision, "card_backend": card_backend}
+    changes = {name: value for name, value in moved.items() if value is not None}
+    wanted = record.run.replace(**changes)
     if directory.worker_alive():
         raise RunDirectoryError(f"a worker is on {directory.path} already")
     if not resume and directory.events_file.exists():
@@ -145,18 +152,25 @@ def launch(
         assert card.interpreter is not None  # it is among what has to be there
         python = card.interpreter
     command = [
-        str(python), "-m", _TORCH_WORKER if card is None else _CARD_WORKER,
+        str(python), "-m", _TORCH_WORKER if card is None else _CARD_WORKERS[wanted.card_backend],
         str(directory.path.resolve()),
         "--from-commands", str(directory.commands_size()),
     ]  # fmt: skip
-    if resume_step is not None:
-        command += ["--resume-step", str(resume_step)]
-    if steps is not None:
-        command += ["--steps", str(steps)]
-    if device is not None:
-        command += ["--device", device]
-    if precision is not None:
-        command += ["--precision", precision]
+    told = {"resume_step": resume_step, "steps": steps, **changes}
+    for name, value in told.items():
+        if value is not None:
+            command += [f"--{name.replace('_', '-')}", str(value)]
+    return _started(command, directory, on_card=card is not None)
+
+
+def _started(
+    command: list[str], directory: RunDirectory, *, on_card: bool
+) -> subprocess.Popen[bytes]:
+    """The worker, in a session of its own. Raises RunDirectoryError where it cannot start."""
+    python = Path(command[0])
+    environment = worker_environment(python)
+    if on_card:
+        environment |= metal_variables(python, environment)
     try:
         with directory.log_file.open("ab") as log:
             return subprocess.Popen(
@@ -164,8 +178,8 @@ def launch(
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=worker_environment(python),
-                cwd=directory.path if card is None else _scratch(),
+                env=environment,
+                cwd=_scratch() if on_card else directory.path,
                 start_new_session=True,
             )
     except OSError as error:

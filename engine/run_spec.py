@@ -139,6 +139,14 @@ class RunSpec:
                   "Where the run happens: auto (CUDA, then MPS, then CPU), cpu, cuda:0, mps, or a "
                   "card such as n150:0."),
     )  # fmt: skip
+    card_backend: str = declared(
+        "ttnn",
+        Parameter("Trainer on cards", MACHINE, "choice",
+                  "What trains on a Tenstorrent card: our own graph of ttnn operations, on one "
+                  "chip, or the vendor's tt-train, which shares each batch among all chips of the "
+                  "card but has fewer designs. Other devices take no notice of it.",
+                  choices={"ttnn": "ttnn, one chip", "tt-train": "tt-train, all chips"}),
+    )  # fmt: skip
     precision: str = declared(
         "fp32",
         Parameter("Precision", MACHINE, "choice",

@@ -55,6 +55,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, metavar="N")
     parser.add_argument("--device", metavar="NAME")
     parser.add_argument("--precision", metavar="P")
+    parser.add_argument("--card-backend", metavar="B")
     return parser
 
 
@@ -72,6 +73,7 @@ def _work(
             steps=options.steps,
             device=options.device,
             precision=options.precision,
+            card_backend=options.card_backend,
         )
     except (RunDirectoryError, SpecError) as error:
         print(error, file=sys.stderr)

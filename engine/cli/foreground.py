@@ -34,7 +34,7 @@ class _Notes:
 def run_here(
     directory: RunDirectory, command: str, *, resume_step: int | None = None,
     steps: int | None = None, device: str | None = None, precision: str | None = None,
-    card: Preflight | None = None, as_json: bool = False,
+    card_backend: str | None = None, card: Preflight | None = None, as_json: bool = False,
 ) -> tuple[int, Failed | None]:  # fmt: skip
     """Train, showing progress; Ctrl-C stops with a checkpoint.
 
@@ -55,6 +55,7 @@ def run_here(
     end = train(
         directory, listener,
         resume_step=resume_step, steps=steps, device=device, precision=precision,
+        card_backend=card_backend,
     )  # fmt: skip
     if isinstance(end, Failed) and notes.started is None:
         return 2, end
@@ -70,7 +71,7 @@ def run_here(
 
 def _with_torch(
     directory: RunDirectory, listener: Listener, *, resume_step: int | None, steps: int | None,
-    device: str | None, precision: str | None,
+    device: str | None, precision: str | None, card_backend: str | None,
 ) -> Finished | Failed:  # fmt: skip
     from engine.training.control import obeying_signals
     from engine.training.session import make_control, open_run, run_session
@@ -78,8 +79,9 @@ def _with_torch(
     lock = directory.lock()
     try:
         resumption = open_run(
-            directory, resume_step=resume_step, steps=steps, device=device, precision=precision
-        )
+            directory, resume_step=resume_step, steps=steps, device=device, precision=precision,
+            card_backend=card_backend,
+        )  # fmt: skip
         control = make_control(directory, None)
         with obeying_signals(control):
             return run_session(directory, resumption, control, listener)
@@ -89,7 +91,7 @@ def _with_torch(
 
 def _on_card(
     card: Preflight, directory: RunDirectory, listener: Listener, *, resume_step: int | None,
-    steps: int | None, device: str | None, precision: str | None,
+    steps: int | None, device: str | None, precision: str | None, card_backend: str | None,
 ) -> Finished | Failed:  # fmt: skip
     from engine.cli.follow import follow
     from engine.launch import launch
@@ -98,7 +100,7 @@ def _on_card(
     offset = events.stat().st_size if events.exists() else 0
     process = launch(
         directory, resume=True, resume_step=resume_step, steps=steps, device=device,
-        precision=precision, ready=card,
+        precision=precision, card_backend=card_backend, ready=card,
     )  # fmt: skip
     return follow(directory, process, offset, listener)
 

@@ -7,12 +7,14 @@ import dataclasses
 import json
 from pathlib import Path
 
-from engine.cli.design import SPEC_HELP, add_changes, changed_design
+from engine.cli.design import SPEC_HELP, add_changes, changed_design, changed_run
+from engine.cost.tt_train_memory import tt_train_memory
 from engine.devices.card import card_name
 from engine.devices.check import Check
 from engine.devices.interpreter import choose
 from engine.devices.preflight import Preflight, design_checks, preflight
 from engine.devices.tenstorrent import discover
+from engine.interop.tt_train_rules import mesh_shape
 from engine.parameter import SpecError
 from engine.run_spec import RunSpec, check_run
 from engine.spec import ModelSpec
@@ -39,10 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
     if not device:
         raise SpecError("device", f"{arguments.device[:40]!r} is not a Tenstorrent card")
     design = None if arguments.spec is None else _design(arguments, device)
-    if design is None and arguments.settings:
-        raise SpecError("set", "settings are a SPEC's: name one")
+    backend = _backend(arguments.settings) if design is None else design[1].card_backend
     chosen = None if arguments.python is None else choose(device, Path(arguments.python))
-    report = preflight(device)
+    report = preflight(device, backend=backend)
     if design is not None:
         report = dataclasses.replace(report, checks=(*report.checks, *_checks(*design)))
     if arguments.json:
@@ -59,20 +60,46 @@ def _design(arguments: argparse.Namespace, device: str) -> tuple[ModelSpec, RunS
     return model, check_run(run.replace(device=device), model)
 
 
+def _backend(settings: list[str]) -> str:
+    """What shall train where no SPEC is named, whose other settings would be."""
+    run = changed_run(RunSpec(), {}, settings)
+    if run.replace(card_backend=RunSpec().card_backend) != RunSpec():
+        raise SpecError("set", "settings but card_backend are a SPEC's: name one")
+    return run.card_backend
+
+
 def _checks(model: ModelSpec, run: RunSpec) -> tuple[Check, ...]:
     """Whether cards can train the design, and whether this one has the memory for it."""
     checks = design_checks(model, run)
     if any(check.state != "ok" for check in checks):
         return checks
+    return (*checks, _counted(model, run) if run.card_backend == "ttnn" else _estimated(model, run))
+
+
+def _counted(model: ModelSpec, run: RunSpec) -> Check:
     from engine.backends.tenstorrent.fit import check_memory, chip_memory
 
     try:
         peak = check_memory(model, run)
     except SpecError as error:
         advice = f"Set {error.fix_text()}" if error.fix else "A smaller model fits"
-        return (*checks, Check("memory", "Memory", "missing", error.message, advice))
+        return Check("memory", "Memory", "missing", error.message, advice)
     said = f"{binary_bytes(peak)} of {binary_bytes(chip_memory(run.device))} on one chip"
-    return (*checks, Check("memory", "Memory", "ok", said))
+    return Check("memory", "Memory", "ok", said)
+
+
+def _estimated(model: ModelSpec, run: RunSpec) -> Check:
+    """What tt-train takes is not counted by its operations: an estimate refuses nothing."""
+    from engine.backends.tenstorrent.fit import chip_memory
+
+    chips = mesh_shape(run.device)[1]
+    on_chip = run.replace(batch_size=run.batch_size // chips)
+    peak, memory = tt_train_memory(model, on_chip).peak_bytes, chip_memory(run.device)
+    each = "on one chip" if chips == 1 else f"on each of {chips} chips"
+    said = f"about {binary_bytes(peak)} of {binary_bytes(memory)} {each}, an estimate"
+    if peak <= memory:
+        return Check("memory", "Memory", "ok", said)
+    return Check("memory", "Memory", "unknown", said, "A smaller batch may be needed")
 
 
 def _first_card() -> str:

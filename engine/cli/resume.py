@@ -8,9 +8,11 @@ import sys
 from engine.cli.card_run import ready_card
 from engine.cli.design import changed_run
 from engine.parameter import SpecError
-from engine.run_directory import RunDirectory, RunRecord
+from engine.run_directory import RunDirectory
 from engine.run_spec import RunSpec, check_run, run_parameters
 
+# Settings of a run that may be others where it goes on: checkpoints are the same everywhere.
+_MOVED = ("device", "precision", "card_backend")
 HELP = "go on with a run from its newest checkpoint"
 
 
@@ -21,6 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from-step", metavar="N", help="go back to the checkpoint of this step")
     parser.add_argument("--device", metavar="NAME", help="where: auto, cpu, cuda:0, mps or a card")
     parser.add_argument("--precision", metavar="P", help="go on in: fp32, bf16-mixed or bf16")
+    parser.add_argument(
+        "--card-backend", metavar="B", help="go on on a card by: ttnn (one chip) or tt-train"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document at the end")
 
 
@@ -31,7 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
     start = None if arguments.from_step is None else _step(arguments.from_step)
     directory = RunDirectory(arguments.run_dir)
     record = directory.record()
-    wanted = _moved(record, arguments.device, arguments.precision)
+    moved = {name: getattr(arguments, name) for name in _MOVED}
+    wanted = check_run(changed_run(record.run, moved), record.model)
     card = ready_card(record.model, wanted)
     if card is None and wanted != record.run:
         _check_torch(wanted)
@@ -43,20 +49,13 @@ def run(arguments: argparse.Namespace) -> int:
         "resume",
         resume_step=start,
         steps=steps,
-        device=arguments.device,
-        precision=arguments.precision,
         card=card,
         as_json=arguments.json,
+        **moved,
     )
     if failed is not None:
         print(f"engine resume: {failed.message}. {failed.advice}".rstrip(". "), file=sys.stderr)
     return status
-
-
-def _moved(record: RunRecord, device: str | None, precision: str | None) -> RunSpec:
-    """The run's recipe with the device and the precision that were typed, if any."""
-    changes = {"device": device, "precision": precision}
-    return check_run(changed_run(record.run, changes), record.model)
 
 
 def _check_torch(run: RunSpec) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from engine.interop.tt_train_rules import tt_train_problems
 from engine.parameter import SpecError, Value
 from engine.run_spec import RunSpec, run_to_dict
 from engine.spec import ModelSpec, model_parameters
@@ -34,11 +35,14 @@ _ALLOWED: dict[str, tuple[tuple[Value, ...], str]] = {
 
 
 def unsupported(spec: ModelSpec, run: RunSpec) -> tuple[SpecError, ...]:
-    """Everything that keeps a valid design from being trained on a Tenstorrent card.
+    """Everything that keeps a valid design from being trained on a card by ``run.card_backend``.
 
-    Each problem comes with values that remove it and leave the design valid. All kinds of norms,
-    positions, attention, feed-forward networks and optimizers are there, and dropout.
+    Each problem comes with values that remove it and leave the design valid. Our own graph has
+    all kinds of norms, positions, attention and feed-forward networks, and dropout; what tt-train
+    has is told by engine.interop.tt_train_rules.
     """
+    if run.card_backend == "tt-train":
+        return tt_train_problems(spec, run)
     found = [problem for problem in (_width(spec), _precision(run)) if problem is not None]
     return (*found, *_settings(run))
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from engine.devices.bounded_command import Answer, run_bounded
 from engine.devices.interpreter_probe import MARK
+from engine.devices.tt_metal import metal_variables
 from engine.locations import data_home
 
 SUPPORTED: tuple[tuple[int, int], ...] = ((3, 10), (3, 12))
@@ -87,7 +88,10 @@ def ask(path: Path, *, deep: bool = False, stop: Callable[[], bool] = lambda: Fa
     """
     command = [str(path), "-c", _SCRIPT.read_text(encoding="utf-8"), *(["deep"] if deep else [])]
     limit_s = DEEP_S if deep else QUICK_S
-    answer = run_bounded(command, timeout_s=limit_s, limit_bytes=_LIMIT_BYTES, stop=stop)
+    answer = run_bounded(
+        command, timeout_s=limit_s, limit_bytes=_LIMIT_BYTES, stop=stop,
+        environment={**os.environ, **metal_variables(path, os.environ)},
+    )  # fmt: skip
     return _understood(path, answer)
 
 
@@ -159,29 +163,32 @@ def candidates() -> tuple[Path, ...]:
     return tuple(dict.fromkeys(usable))[:_MOST_CANDIDATES]
 
 
-def find(device: str, stop: Callable[[], bool] = lambda: False) -> Interpreter | None:
+def find(
+    device: str, stop: Callable[[], bool] = lambda: False, backend: str = "ttnn"
+) -> Interpreter | None:
     """The interpreter for ``device``: the remembered one, else the best of the candidates.
 
-    Best has the right version, then ttnn, then what the engine needs. None where no candidate
-    has the right version. Imports ttnn: takes seconds.
+    Best has the right version, then for tt-train its ttml, then ttnn, then what the engine needs.
+    None where no candidate has the right version. Imports ttnn: takes seconds.
     """
     chosen = remembered().get(device)
     if chosen is not None:
         return ask(chosen, deep=True, stop=stop)
-    best = _best(candidates(), stop)
+    best = _best(candidates(), stop, backend)
     return None if best is None else ask(best, deep=True, stop=stop)
 
 
-def _best(paths: Sequence[Path], stop: Callable[[], bool]) -> Path | None:
-    best, best_rank = None, (False, False)
+def _best(paths: Sequence[Path], stop: Callable[[], bool], backend: str) -> Path | None:
+    best, best_rank = None, (False, False, False)
     for path in paths:
         if stop():
             break
         found = ask(path, stop=stop)
-        rank = ("ttnn" in found.packages, not found.missing())
+        trains = backend == "ttnn" or found.ttml_real is True
+        rank = (trains, "ttnn" in found.packages, not found.missing())
         if found.supported and (best is None or rank > best_rank):
             best, best_rank = path, rank
-        if best_rank == (True, True):
+        if all(best_rank):
             break
     return best
 

@@ -12,9 +12,10 @@ from engine.devices.card import card_name
 from engine.devices.card_rules import NOT_VERIFIED, check_for_cards, unsupported
 from engine.devices.check import Check
 from engine.devices.host_checks import Places
-from engine.devices.interpreter import ask, find
+from engine.devices.interpreter import Interpreter, ask, find
 from engine.devices.tenstorrent import Discovery, discover, present_cards
 from engine.devices.tenstorrent_boards import PresentCard
+from engine.interop.tt_train_rules import differences
 from engine.parameter import SpecError
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
@@ -31,12 +32,14 @@ class Preflight:
         checks: in the order in which a person would see to them.
         interpreter: the Python that a worker would run under; None where none was found.
         card: what is known of the card; None where it is not here.
+        backend: what would train on it, one of RunSpec.card_backend.
     """
 
     device: str
     checks: tuple[Check, ...]
     interpreter: Path | None = None
     card: PresentCard | None = None
+    backend: str = "ttnn"
 
     @property
     def blocking(self) -> tuple[Check, ...]:
@@ -50,13 +53,14 @@ class Preflight:
 
     def summary(self) -> str:
         """One line: what comes of it."""
+        by = "" if self.backend == "ttnn" else f" by {self.backend}"
         if self.ready:
-            return f"training on {self.device} can start"
+            return f"training on {self.device}{by} can start"
         first, *more = self.blocking
         rest = ""
         if more:
             rest = f" ({len(more)} more thing{'s are' if len(more) > 1 else ' is'} missing)"
-        return f"cannot train on {self.device}: {first.found}{rest}"
+        return f"cannot train on {self.device}{by}: {first.found}{rest}"
 
     def lines(self) -> tuple[str, ...]:
         """The list as text, with what to do below each point."""
@@ -89,15 +93,16 @@ class CardNotReadyError(SpecError):
 def preflight(
     device: str,
     *,
+    backend: str = "ttnn",
     python: Path | None = None,
     stop: Callable[[], bool] = lambda: False,
     places: Places | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Preflight:
-    """Check all that training on ``device`` needs. Takes seconds: ttnn is imported elsewhere.
+    """Check all that training on ``device`` by ``backend`` (RunSpec.card_backend) needs.
 
-    ``python`` is checked in place of the chosen interpreter. Raises SpecError where ``device``
-    is no card's name.
+    Takes seconds: ttnn is imported elsewhere. ``python`` is checked in place of the chosen
+    interpreter. Raises SpecError where ``device`` is no card's name.
     """
     name = card_name(device)
     if not name:
@@ -111,29 +116,47 @@ def preflight(
         checks = host_checks.simulator_checks(environment)
     else:
         checks = host_checks.card_checks(name, card, found, places)
-    interpreter = ask(python, deep=True, stop=stop) if python is not None else find(name, stop)
-    checks += worker_checks.interpreter_checks(name, interpreter, places, environment)
+    if python is not None:
+        interpreter: Interpreter | None = ask(python, deep=True, stop=stop)
+    else:
+        interpreter = find(name, stop, backend)
+    checks += worker_checks.interpreter_checks(name, interpreter, places, environment, backend)
     checks += host_checks.mock_checks(environment)
-    checks = (*checks, _VERIFIED)
+    checks = (*checks, _VERIFIED[backend])
     path = interpreter.path if interpreter is not None and interpreter.version else None
-    return Preflight(name, checks, path, card)
+    return Preflight(name, checks, path, card, backend)
 
 
-_VERIFIED = Check(
-    "verified", "Training on cards", "unknown", NOT_VERIFIED,
-    "Before it trains, the worker compares the card's arithmetic with exact numbers, and ends the\n"
-    "run where they differ.",
-)  # fmt: skip
+_VERIFIED = {
+    "ttnn": Check(
+        "verified", "Training on cards", "unknown", NOT_VERIFIED,
+        "Before it trains, the worker compares the card's arithmetic with exact numbers, and ends "
+        "the\nrun where they differ.",
+    ),
+    "tt-train": Check(
+        "verified", "Training by tt-train", "unknown", NOT_VERIFIED,
+        "Its arithmetic is not compared with exact numbers first, as that of our own graph is.",
+    ),
+}  # fmt: skip
 
 
 def design_checks(model: ModelSpec, run: RunSpec) -> tuple[Check, ...]:
-    """What training on cards has against this design and run, or that it has nothing."""
+    """What training on cards has against this design and run, or that it has nothing.
+
+    Where tt-train can train it, also what it computes otherwise than we do.
+    """
     title = "This design"
-    return tuple(
+    found = tuple(
         Check("design", title, "missing", f"{problem.field}: {problem.message}",
               f"Set {problem.fix_text()}")
         for problem in unsupported(model, run)
-    ) or (Check("design", title, "ok", "can be trained on cards"),)  # fmt: skip
+    )  # fmt: skip
+    if found:
+        return found
+    if run.card_backend == "tt-train":
+        told = "\n".join(differences(model, run))
+        return (Check("design", title, "ok", "can be trained by tt-train", told),)
+    return (Check("design", title, "ok", "can be trained on cards"),)
 
 
 def _discover(name: str, places: Places, stop: Callable[[], bool]) -> Discovery:
@@ -154,7 +177,7 @@ def require_ready(
     """
     if not card_name(run.device):
         return None
-    report = preflight(run.device, python=python, places=places)
+    report = preflight(run.device, backend=run.card_backend, python=python, places=places)
     if not report.ready:
         refused = tuple(check for check in design_checks(model, run) if check.state != "ok")
         raise CardNotReadyError(replace(report, checks=(*report.checks, *refused)))

@@ -8,39 +8,35 @@ from pathlib import Path
 from engine.devices.check import Check
 from engine.devices.host_checks import Places
 from engine.devices.interpreter import SUPPORTED, Interpreter
+from engine.devices.tt_metal import metal_variables
 
 TTNN_VERSION = "0.81.1"
 _COMPILER_NAMES = "compiler/bin/riscv*-g++"
 _VERSIONS = " or ".join(f"{major}.{minor}" for major, minor in SUPPORTED)
-_NOT_TTML = (
-    "The package called ttml on PyPI is something else: do not install it. tt-train's is built "
-    "from source together with tt-metal."
-)
+_BUILDING = "It is built from source together with tt-metal: docs/tenstorrent.md, section 7"
+_NOT_TTML = "The package called ttml on PyPI is something else: do not install it."
 
 
 def interpreter_checks(
-    device: str, interpreter: Interpreter | None, places: Places, environment: Mapping[str, str]
-) -> tuple[Check, ...]:
-    """Everything about the interpreter, as far as it can be told."""
-    python = _python(device, interpreter)
+    device: str, interpreter: Interpreter | None, places: Places, environment: Mapping[str, str],
+    backend: str = "ttnn",
+) -> tuple[Check, ...]:  # fmt: skip
+    """Everything about the interpreter that ``backend`` needs, as far as it can be told."""
+    python = _python(device, interpreter, backend)
     checks = [python]
     if interpreter is not None and interpreter.version:
-        checks += [_packages(interpreter), _ttnn(interpreter)]
+        checks += [_packages(interpreter, backend), _ttnn(interpreter, backend)]
         if "numpy" in interpreter.packages:
-            checks.append(_numpy(interpreter))
-    checks.append(_compiler(interpreter, places, environment))
+            checks.append(_numpy(interpreter, backend))
+    checks.append(_compiler(interpreter, places, environment, backend))
     if interpreter is not None and interpreter.version:
-        checks.append(_ttml(interpreter))
+        checks.append(_ttml(device, interpreter, backend))
     return tuple(checks)
 
 
-def _python(device: str, interpreter: Interpreter | None) -> Check:
+def _python(device: str, interpreter: Interpreter | None, backend: str) -> Check:
     title = "Python for the worker"
-    name_one = f"Or name one: python -m engine preflight --device {device} --python PATH"
-    advice = (
-        "Install one (Debian, Ubuntu: sudo apt install python3.12 python3.12-venv), then, in "
-        f"Trickster's folder: make tenstorrent-env\n{name_one}"
-    )
+    advice = _getting_a_python(device, backend)
     if interpreter is None:
         said = f"no Python {_VERSIONS} was found, and ttnn exists for no other"
         return Check("python", title, "missing", said, advice)
@@ -54,15 +50,33 @@ def _python(device: str, interpreter: Interpreter | None) -> Check:
     return Check("python", title, "ok", said)
 
 
-def _installing(interpreter: Interpreter, packages: str) -> str:
+def _getting_a_python(device: str, backend: str) -> str:
+    if backend == "tt-train":
+        made = "tt-metal makes one when it is built with tt-train: docs/tenstorrent.md, section 7"
+    else:
+        made = (
+            "Install one (Debian, Ubuntu: sudo apt install python3.12 python3.12-venv), then, in "
+            "Trickster's folder: make tenstorrent-env"
+        )
+    return f"{made}\nOr name one: {_naming_a_python(device, backend)}"
+
+
+def _naming_a_python(device: str, backend: str) -> str:
+    chosen = "" if backend == "ttnn" else f"--set card_backend={backend} "
+    return f"python -m engine preflight --device {device} {chosen}--python PATH"
+
+
+def _installing(interpreter: Interpreter, packages: str, backend: str) -> str:
     """How to install packages: never into a Python that belongs to the system."""
     fresh = "In Trickster's folder: make tenstorrent-env"
+    if backend == "tt-train":  # that environment would have no ttml
+        fresh = "Use the Python that tt-metal makes: docs/tenstorrent.md, section 7"
     if not interpreter.is_environment:
         return fresh
     return f"{interpreter.path} -m pip install {packages}\nOr {fresh[0].lower()}{fresh[1:]}"
 
 
-def _packages(interpreter: Interpreter) -> Check:
+def _packages(interpreter: Interpreter, backend: str) -> Check:
     title, missing = "The engine's packages", interpreter.missing()
     if not missing:
         return Check("packages", title, "ok", "all there")
@@ -71,12 +85,14 @@ def _packages(interpreter: Interpreter) -> Check:
     return Check(
         "packages", title, "missing",
         f"{count} {'are' if len(missing) > 1 else 'is'} missing in the worker's Python",
-        f"Missing: {', '.join(missing)}\n{_installing(interpreter, quoted)}",
+        f"Missing: {', '.join(missing)}\n{_installing(interpreter, quoted, backend)}",
     )  # fmt: skip
 
 
-def _ttnn(interpreter: Interpreter) -> Check:
-    install = _installing(interpreter, f"ttnn=={TTNN_VERSION} 'numpy<2'")
+def _ttnn(interpreter: Interpreter, backend: str) -> Check:
+    install = _installing(interpreter, f"ttnn=={TTNN_VERSION} 'numpy<2'", backend)
+    if backend == "tt-train":  # a wheel's ttnn does not go with a ttml that was built here
+        install = _BUILDING
     version = interpreter.packages.get("ttnn")
     if version is None:
         said = "ttnn is not installed in the worker's Python"
@@ -91,45 +107,59 @@ def _ttnn(interpreter: Interpreter) -> Check:
     return Check("ttnn", "ttnn", "ok", f"{version or 'built from source'}{other}")
 
 
-def _numpy(interpreter: Interpreter) -> Check:
+def _numpy(interpreter: Interpreter, backend: str) -> Check:
     title, version = "numpy below 2", interpreter.packages.get("numpy", "")
     major = version.partition(".")[0]
     if not major.isdigit():
         return Check("numpy", title, "unknown", "its version is not told")
     if int(major) >= 2:
         said = f"numpy {version}, but ttnn needs one below 2"
-        return Check("numpy", title, "missing", said, _installing(interpreter, "'numpy<2'"))
+        return Check(
+            "numpy", title, "missing", said, _installing(interpreter, "'numpy<2'", backend)
+        )
     return Check("numpy", title, "ok", version)
 
 
 def _compiler(
-    interpreter: Interpreter | None, places: Places, environment: Mapping[str, str]
+    interpreter: Interpreter | None, places: Places, environment: Mapping[str, str], backend: str
 ) -> Check:
     title = "Kernel compiler sfpi"
-    roots = [environment[name] for name in ("TT_METAL_RUNTIME_ROOT", "TT_METAL_HOME")
-             if environment.get(name)]  # fmt: skip
+    metal = {} if interpreter is None else metal_variables(interpreter.path, environment)
+    named = {**environment, **metal}
+    roots = [named[name] for name in ("TT_METAL_RUNTIME_ROOT", "TT_METAL_HOME") if named.get(name)]
     if interpreter is not None and interpreter.ttnn_folder:
         roots.append(interpreter.ttnn_folder)
-    folders = [*(Path(root) / "runtime" / "sfpi" for root in roots), places.compiler]
+    inside = [Path(root) / "runtime" / "sfpi" for root in dict.fromkeys(roots)]
+    folders = [*inside, places.compiler]
     for folder in folders:
         if any(folder.glob(_COMPILER_NAMES)):
             return Check("sfpi", title, "ok", str(folder))
-    return Check(
-        "sfpi", title, "missing", f"not found at {' or '.join(map(str, folders))}",
-        "It is not in ttnn's wheel. Install it from https://github.com/tenstorrent/sfpi/releases",
-    )  # fmt: skip
+    said = f"not found at {' or '.join(map(str, folders))}"
+    how = "It is not in ttnn's wheel. Install it from"
+    if backend == "tt-train":
+        how = "tt-metal's install_dependencies.sh installs it. Or take it from"
+    releases = "https://github.com/tenstorrent/sfpi/releases"
+    return Check("sfpi", title, "missing", said, f"{how} {releases}")
 
 
-def _ttml(interpreter: Interpreter) -> Check:
-    """tt-train's bindings: another way to train, which nothing here depends on."""
-    title = "tt-train's ttml (optional)"
+def _ttml(device: str, interpreter: Interpreter, backend: str) -> Check:
+    """tt-train's bindings: what one way to train needs, and the other takes no notice of."""
+    needed = backend == "tt-train"
+    title = "tt-train's ttml" if needed else "tt-train's ttml (optional)"
+
+    def missing(said: str, advice: str = "") -> Check:
+        steps = [_BUILDING, f"Or name a Python that has it: {_naming_a_python(device, backend)}",
+                 "Or train by our own graph, on one chip: card_backend = ttnn"]  # fmt: skip
+        built = () if needed else ("tt-train's is built from source together with tt-metal.",)
+        lines = [advice, *(steps if needed else ()), " ".join((_NOT_TTML, *built))]
+        return Check("ttml", title, "missing", said, "\n".join(filter(None, lines)), needed)
+
     if interpreter.ttml_real is None:
-        return Check("ttml", title, "missing", "not installed; not needed", _NOT_TTML, False)
+        where = "ttml is not installed in the worker's Python"
+        return missing(where if needed else "not installed; not needed")
     if not interpreter.ttml_real:
         said = "the ttml that is installed is another package of that name"
-        advice = f"{interpreter.path} -m pip uninstall ttml\n{_NOT_TTML}"
-        return Check("ttml", title, "missing", said, advice, False)
+        return missing(said, f"{interpreter.path} -m pip uninstall ttml")
     if interpreter.ttml_error:
-        said = f"it cannot be imported: {interpreter.ttml_error}"
-        return Check("ttml", title, "missing", said, _NOT_TTML, False)
-    return Check("ttml", title, "ok", "tt-train's is importable", needed=False)
+        return missing(f"ttml cannot be imported: {interpreter.ttml_error}")
+    return Check("ttml", title, "ok", "tt-train's is importable", needed=needed)

@@ -11,7 +11,7 @@ from typing import Literal
 
 from engine.devices.card import card_name
 from engine.parameter import SpecError, Value
-from engine.run_spec import RunSpec
+from engine.run_spec import RunSpec, run_to_dict
 from engine.spec import ModelSpec, model_parameters
 
 Kind = Literal["llama", "gpt2"]
@@ -37,6 +37,15 @@ _WANTED: dict[Kind, dict[str, Value]] = {
 _KINDS: tuple[Kind, ...] = ("llama", "gpt2")
 _TITLES = {"llama": "Llama", "gpt2": "GPT-2"}
 _OPTIMIZERS = ("adamw", "sgd-momentum", "sgd")
+# Settings of which tt-train, as we drive it, has one kind only: what it has, and why no other.
+_ONLY: dict[str, tuple[tuple[Value, ...], str]] = {
+    "optimizer": (("adamw",), "tt-train is driven with AdamW here"),
+    "compile": (("auto", "off"), "torch.compile has no part in tt-train"),
+    "attention": (("auto",), "tt-train computes attention in its own way, which is not chosen"),
+    "loss_chunk": (
+        (None,), "tt-train takes the loss of a whole batch: accumulate smaller ones instead"
+    ),
+}  # fmt: skip
 
 
 def tt_train_kind(spec: ModelSpec) -> Kind:
@@ -127,28 +136,78 @@ def mesh_shape(device: str) -> tuple[int, int]:
     return MESHES.get(card_name(device).partition(":")[0], (1, 1))
 
 
+def tt_train_problems(spec: ModelSpec, run: RunSpec) -> tuple[SpecError, ...]:
+    """All that keeps tt-train from training a valid design as we drive it on the run's card.
+
+    Each problem comes with values that remove it.
+    """
+    found: list[SpecError] = []
+    try:
+        tt_train_kind(spec)
+    except SpecError as problem:
+        found.append(problem)
+    found += [problem for problem in (_length(spec, run), _vocabulary(spec)) if problem is not None]
+    values = run_to_dict(run)
+    found += [
+        SpecError(name, message, {name: allowed[0]})
+        for name, (allowed, message) in _ONLY.items()
+        if values[name] not in allowed
+    ]
+    found += [problem for problem in (_card(run), _shares(run)) if problem is not None]
+    return tuple(found)
+
+
 def check_recipe(spec: ModelSpec, run: RunSpec) -> None:
     """Refuse by name what tt-train cannot do as a run asks for it: SpecError with a fix."""
-    chips = mesh_shape(run.device)[1]
-    if run.batch_size % chips:
-        name = card_name(run.device).partition(":")[0]
-        more = -(-run.batch_size // chips) * chips
-        raise SpecError(
-            "batch_size",
-            f"{run.batch_size:,} sequences cannot be shared evenly among the {chips} chips of "
-            f"{name}",
-            {"batch_size": more},
-        )
-    if run.sequence_length(spec) != spec.max_seq_len:
-        raise SpecError(
-            "seq_len",
-            f"tt-train learns at the model's whole context, {spec.max_seq_len:,} tokens",
-            {"seq_len": None},
-        )
+    for problem in (_shares(run), _length(spec, run)):
+        if problem is not None:
+            raise problem
     if run.optimizer not in _OPTIMIZERS:
         raise SpecError(
             "optimizer", f"tt-train has no optimizer like {run.optimizer}", {"optimizer": "adamw"}
         )
+
+
+def _vocabulary(spec: ModelSpec) -> SpecError | None:
+    padded = padded_vocabulary(spec)
+    if padded == spec.vocab_size:
+        return None
+    message = (
+        f"tt-train's vocabularies are multiples of 32, and {spec.vocab_size:,} is none; rows that "
+        "the tokenizer does not use do no harm"
+    )
+    return SpecError("vocab_size", message, {"vocab_size": padded})
+
+
+def _length(spec: ModelSpec, run: RunSpec) -> SpecError | None:
+    if run.sequence_length(spec) == spec.max_seq_len:
+        return None
+    message = f"tt-train learns at the model's whole context, {spec.max_seq_len:,} tokens"
+    return SpecError("seq_len", message, {"seq_len": None})
+
+
+def _shares(run: RunSpec) -> SpecError | None:
+    """Whether each chip gets as many sequences as the others."""
+    chips = mesh_shape(run.device)[1]
+    if run.batch_size % chips == 0:
+        return None
+    name = card_name(run.device).partition(":")[0]
+    more = -(-run.batch_size // chips) * chips
+    message = (
+        f"{run.batch_size:,} sequences cannot be shared evenly among the {chips} chips of {name}"
+    )
+    return SpecError("batch_size", message, {"batch_size": more})
+
+
+def _card(run: RunSpec) -> SpecError | None:
+    name, _, number = card_name(run.device).partition(":")
+    if not name:
+        message = f"{run.device[:40]!r} is not a Tenstorrent card"
+        return SpecError("device", message, {"device": "n150"})
+    if mesh_shape(name) == (1, 1) or number == "0":
+        return None
+    message = f"tt-train opens the first chips of a computer: {name}:{number} are others"
+    return SpecError("device", message, {"device": f"{name}:0"})
 
 
 def differences(spec: ModelSpec, run: RunSpec) -> tuple[str, ...]:

@@ -21,10 +21,10 @@ class Resumption:
 
 def open_run(
     directory: RunDirectory, *, resume_step: int | None = None, steps: int | None = None,
-    device: str | None = None, precision: str | None = None,
+    device: str | None = None, precision: str | None = None, card_backend: str | None = None,
 ) -> Resumption:  # fmt: skip
-    """Decide where to go on, extend the run to ``steps``, move it to another ``device``
-    or to another ``precision`` (checkpoints are fp32 in all of them).
+    """Decide where to go on, extend the run to ``steps``, move it to another ``device``,
+    ``precision`` or ``card_backend`` (checkpoints are fp32 in all of them).
 
     The caller holds the run's lock.
 
@@ -50,6 +50,7 @@ def open_run(
     run = record.run.replace(
         steps=total, device=device or record.run.device,
         precision=precision or record.run.precision,
+        card_backend=card_backend or record.run.card_backend,
     )  # fmt: skip
     if run.warmup_steps > total:
         run = run.replace(warmup_steps=total // 10)

@@ -218,6 +218,59 @@ def test_a_run_moves_to_a_card_and_away_from_it(tmp_path: Path, card: Path) -> N
     assert (told[1], told[-2:]) == ("engine.worker", ["--device", "cpu"])
 
 
+@pytest.fixture
+def tt_metal(tmp_path: Path, card: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same machine, whose chosen Python is that of tt-metal built from source."""
+    for name in ("TT_METAL_HOME", "TT_METAL_RUNTIME_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    python = stand_in.tt_metal(tmp_path / "metal", stand_in.python_of_tt_train(tmp_path / "built"))
+    remember("n150:0", python)
+    return python
+
+
+def test_a_run_by_tt_train_starts_its_worker(tmp_path: Path, tt_metal: Path) -> None:
+    run = CARD_RUN.replace(card_backend="tt-train")
+    directory = create_run(SPEC, run, "x", tmp_path / "run")
+    process = launch(directory)
+    assert isinstance(process.args, list)
+    assert process.args[0] == str(tt_metal)
+    assert process.wait(10) == 0
+    told = (tmp_path / "built" / "started").read_text().splitlines()
+    assert told[:3] == ["-m", "engine.backends.tt_train.worker", str(directory.path)]
+    assert "--card-backend" not in told, "it stands in the run's record"
+    here = create_run(SPEC, run.replace(device="cpu"), "x", tmp_path / "here")
+    other = stand_in.python(tmp_path / "other")
+    assert launch(here, interpreter=other).wait(10) == 0
+    assert "engine.worker" in (tmp_path / "other" / "started").read_text().splitlines()
+
+
+def test_a_card_s_worker_finds_the_tt_metal_that_its_python_belongs_to(
+    tmp_path: Path, tt_metal: Path
+) -> None:
+    started = tmp_path / "built" / "bin" / "python3"
+    started.write_text(started.read_text() + f'\nenv > "{tmp_path / "environment"}"\n')
+    run = CARD_RUN.replace(card_backend="tt-train")
+    assert launch(create_run(SPEC, run, "x", tmp_path / "run")).wait(10) == 0
+    environment = (tmp_path / "environment").read_text().splitlines()
+    assert f"TT_METAL_HOME={tmp_path / 'metal'}" in environment
+    assert f"TT_METAL_RUNTIME_ROOT={tmp_path / 'metal'}" in environment
+
+
+def test_without_ttml_nothing_is_started_by_tt_train(tmp_path: Path, card: Path) -> None:
+    directory = create_run(SPEC, CARD_RUN, "x", tmp_path / "run")
+    with pytest.raises(CardNotReadyError, match="by tt-train: ttml is not installed"):
+        launch(directory, card_backend="tt-train")
+    assert not (tmp_path / "chosen" / "started").exists()
+
+
+def test_a_run_goes_on_by_the_other_trainer(tmp_path: Path, tt_metal: Path) -> None:
+    directory = create_run(SPEC, CARD_RUN, "x", tmp_path / "run")
+    assert launch(directory, resume=True, card_backend="tt-train").wait(10) == 0
+    told = (tmp_path / "built" / "started").read_text().splitlines()
+    assert told[1] == "engine.backends.tt_train.worker"
+    assert told[-2:] == ["--card-backend", "tt-train"]
+
+
 def test_discard_removes_what_is_ours_and_nothing_else(tmp_path: Path) -> None:
     directory = create_run(SPEC, RUN, "x", tmp_path / "run")
     (directory.path / "mine.txt").write_text("kept")

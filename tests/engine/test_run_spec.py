@@ -71,6 +71,15 @@ def test_from_plain_values() -> None:
         run_from_dict({"steps": "10"})
 
 
+def test_a_run_trains_on_cards_by_our_graph_unless_it_names_tt_train() -> None:
+    older = {name: value for name, value in run_to_dict(RUN).items() if name != "card_backend"}
+    assert run_from_dict(older).card_backend == "ttnn"
+    assert run_from_dict({"card_backend": "tt-train"}).card_backend == "tt-train"
+    with pytest.raises(SpecError, match="ttnn, tt-train") as caught:
+        run_from_dict({"card_backend": "ttml"})
+    assert caught.value.field == "card_backend"
+
+
 @given(st.data())
 def test_runs_survive_json(data: st.DataObject) -> None:
     run = data.draw(run_specs(data.draw(model_specs()))).replace(prompts=("ROMEO:", ""))

@@ -28,6 +28,7 @@ from trickster_gui.theme import Theme, ThemeSource
 _SIZE = (720, 620)
 # A sign as well as a colour, and the word for whoever sees neither.
 _SIGNS = {"ok": ("✓", "success"), "missing": ("✗", "danger"), "unknown": ("?", "warning")}
+_PACKAGE = {"ttnn": "ttnn", "tt-train": "tt-train's ttml"}  # what its Python must have
 _STATES = {"ok": "ok", "missing": "missing", "unknown": "not known"}
 
 
@@ -41,10 +42,10 @@ class Checklist(QDialog):
 
     def __init__(
         self, device: str, title: str, readiness: CardReadiness, themes: ThemeSource,
-        parent: QWidget | None = None,
+        parent: QWidget | None = None, *, backend: str = "ttnn",
     ) -> None:  # fmt: skip
         super().__init__(parent)
-        self.device = device
+        self.device, self.backend = device, backend
         self._title, self._readiness, self._themes = title, readiness, themes
         self.setWindowTitle(f"Training on {device}")
         self.resize(*_SIZE)
@@ -55,7 +56,8 @@ class Checklist(QDialog):
         self._render()
 
     def _make(self) -> None:
-        self.heading = QLabel(f"Training on {self.device} · {self._title}", self)
+        by = "" if self.backend == "ttnn" else f" by {self.backend}"
+        self.heading = QLabel(f"Training on {self.device}{by} · {self._title}", self)
         self.heading.setFont(fonts.title())
         self.summary = Text(self._themes, fonts.base(), "muted", parent=self)
         self.list = QTextBrowser(self)
@@ -117,7 +119,7 @@ class Checklist(QDialog):
 
     def _render(self, *_: object) -> None:
         """Show what is known. While a check is under way the last list stays where it is."""
-        state, theme = self._readiness.state(self.device), self._themes.current
+        state, theme = self._readiness.state(self.device, self.backend), self._themes.current
         role, said = "muted", "Checking: this takes some seconds…"
         if not state.checking and state.error:
             role, said = "danger", _sentence(state.error)
@@ -145,15 +147,15 @@ class Checklist(QDialog):
         self.python.setAccessibleName(f"Python for the worker: {path}")
 
     def _copy(self) -> None:
-        report = self._readiness.state(self.device).report
+        report = self._readiness.state(self.device, self.backend).report
         if report is not None:
             QGuiApplication.clipboard().setText(report.text())
 
     def _choose_python(self) -> None:
-        report = self._readiness.state(self.device).report
+        report = self._readiness.state(self.device, self.backend).report
         start = report.interpreter if report is not None else None
         chosen, _ = QFileDialog.getOpenFileName(
-            self, "The Python of an environment with ttnn (its bin/python)",
+            self, f"The Python of an environment with {_PACKAGE[self.backend]} (its bin/python)",
             str(start.parent if start is not None else Path.home()),
         )  # fmt: skip
         if chosen:

@@ -5,18 +5,20 @@ from __future__ import annotations
 from PySide6.QtCore import QObject, Signal
 
 from engine.devices.card import card_name
-from engine.devices.card_rules import unsupported
+from engine.devices.card_rules import NOT_VERIFIED, unsupported
+from engine.interop.tt_train_rules import mesh_shape
 from engine.run_spec import RunSpec, label_of
 from engine.spec import ModelSpec
 from trickster_gui.bridge import RunBridge
 from trickster_gui.cards.checklist import Checklist
-from trickster_gui.cards.readiness import CardReadiness
+from trickster_gui.cards.readiness import CardReadiness, CardState
 from trickster_gui.design.binding import apply_fix, fix_words
 from trickster_gui.devices import Surroundings
+from trickster_gui.document import Design
 from trickster_gui.main_window import MainWindow
 from trickster_gui.messages import Messages
 
-_TOPIC = "card"
+_TOPIC, _CHIPS = "card", "chips"
 
 
 class CardDesk(QObject):
@@ -37,7 +39,12 @@ class CardDesk(QObject):
         self.readiness = CardReadiness(bridge.run_in_background, self)
         self.checklist: Checklist | None = None
         self._show_when_known = ""  # a card just chosen: its list opens if something is missing
+        self._tell_when_known = ""  # one that shall be trained on otherwise: the bar says so
+        # Device and trainer of which the bar says how many chips train.
+        self._told_of: tuple[str, str] | None = None
+        self._backend = window.document.run.card_backend
         self.readiness.changed.connect(self._known)
+        window.document.changed.connect(self._document_changed)
         window.card_chosen.connect(self._chosen)
         window.checklist_wanted.connect(self.open_checklist)
         bridge.set_guard(self.may_start)
@@ -45,7 +52,7 @@ class CardDesk(QObject):
     def look_at(self, around: Surroundings) -> None:
         """Check all cards of this computer of which nothing is known yet."""
         whole = [card for card in around.cards if card.card is not None and not card.part_of]
-        self.readiness.check_new([card.name for card in whole])
+        self.readiness.check_new([card.name for card in whole], self._backend)
 
     def may_start(self, model: ModelSpec, run: RunSpec) -> bool:
         """Whether a run may start as far as cards go; where not, the person has been told why:
@@ -53,7 +60,7 @@ class CardDesk(QObject):
         device = card_name(run.device)
         if not device:
             return True
-        report = self.readiness.state(device).report
+        report = self.readiness.state(device, run.card_backend).report
         if report is not None and report.ready:
             return self._can_be_trained(model, run)
         said = report.summary() if report is not None else f"{device} has to be checked first"
@@ -62,7 +69,7 @@ class CardDesk(QObject):
         return False
 
     def _can_be_trained(self, model: ModelSpec, run: RunSpec) -> bool:
-        """Whether cards can train this design; where not, the first reason is told."""
+        """Whether the run's card can train this design; where not, the first reason is told."""
         problems = unsupported(model, run)
         if problems:
             first = problems[0]
@@ -80,11 +87,13 @@ class CardDesk(QObject):
         if self.checklist is not None:
             self.checklist.close()
             self.checklist.deleteLater()
-        title = self._window.around.title(device)
-        self.checklist = Checklist(device, title, self.readiness, self._window.themes, self._window)
-        self.checklist.again.connect(lambda python: self.readiness.check(device, python))
-        if self.readiness.state(device).report is None:
-            self.readiness.check(device)
+        title, backend = self._window.around.title(device), self._backend
+        self.checklist = Checklist(
+            device, title, self.readiness, self._window.themes, self._window, backend=backend
+        )
+        self.checklist.again.connect(lambda python: self.readiness.check(device, python, backend))
+        if self.readiness.state(device, backend).report is None:
+            self.readiness.check(device, backend=backend)
         self.checklist.move(self._window.geometry().center() - self.checklist.rect().center())
         self.checklist.show()
         self.checklist.list.setFocus()
@@ -96,16 +105,54 @@ class CardDesk(QObject):
             self.checklist.close()
 
     def _chosen(self, device: str) -> None:
-        state = self.readiness.state(device)
+        self._tell_of_chips(device)
+        state = self.readiness.state(device, self._backend)
         if state.report is None or state.checking:
             self._show_when_known = device
-            self.readiness.check(device)
+            self.readiness.check(device, backend=self._backend)
         elif not state.report.ready:
             self.open_checklist(device)
 
-    def _known(self, device: str) -> None:
-        self._window.show_cards(self.readiness.words(), self.readiness.problems())
-        state = self.readiness.state(device)
+    def _document_changed(self, design: Design) -> None:
+        """Another way to train needs other things: check the run's card again, the others too."""
+        if self._told_of not in (None, (design.run.device, design.run.card_backend)):
+            self._told_of = None
+            self._messages.withdraw(_CHIPS)
+        if design.run.card_backend == self._backend:
+            return
+        self._backend = design.run.card_backend
+        self._messages.withdraw(_TOPIC)
+        self._show_when_known, self._tell_when_known = "", card_name(design.run.device)
+        self._show_cards()
+        if self._tell_when_known:
+            self.readiness.check(self._tell_when_known, backend=self._backend)
+        self.look_at(self._window.around)
+
+    def _tell_of_chips(self, device: str) -> None:
+        """Our own graph uses one chip of a card: say so where there are more, and who uses all."""
+        run, chips = self._window.document.run, mesh_shape(device)[1]
+        if chips == 1 or run.card_backend != "ttnn":
+            return
+        self._told_of = (run.device, run.card_backend)
+        title = self._window.around.short_title(device)
+        self._messages.post(
+            "info", f"{title}: our own graph trains on one of its {chips} chips, tt-train on all. "
+            f"Both are {NOT_VERIFIED}.", "Use tt-train",
+            lambda: self._window.document.edit(
+                run={"card_backend": "tt-train"}, text="Train by tt-train"
+            ),
+            topic=_CHIPS,
+        )  # fmt: skip
+
+    def _show_cards(self) -> None:
+        words, problems = self.readiness.words, self.readiness.problems
+        self._window.show_cards(words(self._backend), problems(self._backend))
+
+    def _known(self, device: str, backend: str) -> None:
+        if backend != self._backend:
+            return
+        self._show_cards()
+        state = self.readiness.state(device, backend)
         if state.checking:
             return
         if state.report is not None:
@@ -114,10 +161,19 @@ class CardDesk(QObject):
                 self.cards_changed.emit()
             if state.report.ready:
                 self._messages.withdraw(_TOPIC)
+        self._answer(device, state)
+
+    def _answer(self, device: str, state: CardState) -> None:
+        """Tell what came of a check that a choice of the person has asked for."""
+        ready = state.report is not None and state.report.ready
         if device == self._show_when_known:
             self._show_when_known = ""
-            if state.report is None or not state.report.ready:
+            if not ready:
                 self.open_checklist(device)
+        if device == self._tell_when_known:
+            self._tell_when_known = ""
+            if state.report is not None and not ready:
+                self._say(state.report.summary(), device)
 
     def _say(self, text: str, device: str) -> None:
         self._messages.post(

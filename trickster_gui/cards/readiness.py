@@ -1,4 +1,7 @@
-"""CardReadiness: checks in the background whether cards can train, and knows what came of it."""
+"""CardReadiness: checks in the background whether cards can train, and knows what came of it.
+
+What trains on a card is a choice (RunSpec.card_backend), and each needs other things.
+"""
 
 from __future__ import annotations
 
@@ -34,70 +37,79 @@ class CardState:
 
 
 class CardReadiness(QObject):
-    """The state of each card that was asked about, by name. ``changed`` carries the name."""
+    """The state of each card that was asked about, by name and by what would train on it.
 
-    changed = Signal(str)
+    ``changed`` carries both.
+    """
+
+    changed = Signal(str, str)
 
     def __init__(self, run_in_background: RunInBackground, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._run = run_in_background
-        self._states: dict[str, CardState] = {}
+        self._states: dict[tuple[str, str], CardState] = {}
         self._stopping = threading.Event()
-        self._waiting: list[str] = []
+        self._waiting: list[tuple[str, str]] = []
 
-    def state(self, device: str) -> CardState:
+    def state(self, device: str, backend: str = "ttnn") -> CardState:
         """What is known now."""
-        return self._states.get(device, CardState())
+        return self._states.get((device, backend), CardState())
 
-    def words(self) -> dict[str, str]:
-        """How each card stands, in a few words."""
-        return {device: _words(state) for device, state in self._states.items()}
+    def words(self, backend: str = "ttnn") -> dict[str, str]:
+        """How each card stands for what would train on it, in a few words."""
+        return {device: _words(state) for device, state in self._states_for(backend)}
 
-    def problems(self) -> dict[str, str]:
-        """Why a card cannot train, for those that cannot."""
+    def problems(self, backend: str = "ttnn") -> dict[str, str]:
+        """Why a card cannot train by ``backend``, for those that cannot."""
         return {
             device: state.report.summary()
-            for device, state in self._states.items()
+            for device, state in self._states_for(backend)
             if state.report is not None and not state.report.ready
         }
 
-    def check(self, device: str, python: Path | None = None) -> None:
+    def check(self, device: str, python: Path | None = None, backend: str = "ttnn") -> None:
         """Check a card now, unless that is under way. With ``python``, it is used from now on."""
-        state = self.state(device)
+        state = self.state(device, backend)
         if state.checking or self._stopping.is_set():
             return
-        self._set(device, CardState(state.report, checking=True))
+        key = (device, backend)
+        self._set(key, CardState(state.report, checking=True))
         self._run(
-            lambda: _checked(device, python, self._stopping.is_set),
-            lambda report: self._set(device, CardState(report)),
-            lambda reason: self._set(device, CardState(state.report, error=reason)),
+            lambda: _checked(device, backend, python, self._stopping.is_set),
+            lambda report: self._set(key, CardState(report)),
+            lambda reason: self._set(key, CardState(state.report, error=reason)),
         )
 
-    def check_new(self, devices: list[str]) -> None:
+    def check_new(self, devices: list[str], backend: str = "ttnn") -> None:
         """Check those of which nothing is known yet, one after the other."""
         known = (*self._states, *self._waiting)
-        self._waiting += [device for device in devices if device not in known]
+        wanted = [(device, backend) for device in devices]
+        self._waiting += [key for key in wanted if key not in known]
         self._check_next()
 
     def stop(self) -> None:
         """End what is under way as soon as possible; nothing is checked any more."""
         self._stopping.set()
 
+    def _states_for(self, backend: str) -> list[tuple[str, CardState]]:
+        return [(device, state) for (device, by), state in self._states.items() if by == backend]
+
     def _check_next(self) -> None:
         if self._waiting and not any(state.checking for state in self._states.values()):
-            self.check(self._waiting.pop(0))
+            device, backend = self._waiting.pop(0)
+            self.check(device, backend=backend)
 
-    def _set(self, device: str, state: CardState) -> None:
-        self._states[device] = state
-        self.changed.emit(device)
+    def _set(self, key: tuple[str, str], state: CardState) -> None:
+        self._states[key] = state
+        self.changed.emit(*key)
         if not state.checking:
             self._check_next()
 
 
-def _checked(device: str, python: Path | None, stop: Callable[[], bool]) -> Preflight:
+def _checked(device: str, backend: str, python: Path | None, stop: Callable[[], bool]) -> Preflight:
     if python is not None:
         choose(device, python)
-    return preflight(device, stop=stop)
+    return preflight(device, backend=backend, stop=stop)
 
 
 def _words(state: CardState) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from engine.devices.card import card_name
+from engine.devices.card_rules import NOT_VERIFIED
+from engine.interop.tt_train_rules import mesh_shape
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
 from engine.words import percent, short_count
@@ -76,6 +79,19 @@ def _train_part(run: RunSpec, spec: ModelSpec) -> str:
     return f"{percent(1 - run.train_fraction)} only measures"
 
 
+def _on_card(run: RunSpec, spec: ModelSpec) -> str:
+    """Which chips of the card compute, and that nobody has seen it do so."""
+    if not card_name(run.device):
+        return ""
+    chips = mesh_shape(run.device)[1]
+    if run.card_backend == "tt-train":
+        together = "both" if chips == 2 else f"all {chips}"
+        told = f"{together} chips train; " if chips > 1 else ""
+    else:
+        told = f"1 of {chips} chips trains; " if chips > 1 else ""
+    return told + NOT_VERIFIED
+
+
 _MODEL: dict[str, Callable[[ModelSpec], str]] = {
     "num_heads": _head_size,
     "num_kv_heads": _grouping,
@@ -89,6 +105,7 @@ _RUN: dict[str, Callable[[RunSpec, ModelSpec], str]] = {
     "steps": _run_tokens,
     "warmup_steps": _warmup,
     "train_fraction": _train_part,
+    "card_backend": _on_card,
 }
 
 # Parameters that may have a hint.

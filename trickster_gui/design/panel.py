@@ -9,6 +9,7 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
+from engine.devices.card import card_name
 from engine.parameter import Parameter, SpecError
 from engine.run_spec import RUN_GROUPS, run_parameters
 from engine.spec import GROUPS, model_parameters
@@ -204,17 +205,19 @@ class DesignPanel(QWidget):
             "rope_scaling": rope,
             "rope_factor": stretched,
             "rope_original_seq_len": stretched,
+            "card_backend": bool(card_name(self._document.run.device)),
         }
         for name, is_wanted in wanted.items():
             self._group_of[name].set_row_wanted(self._rows[name], is_wanted)
 
     def _show_notes(self) -> None:
         run = self._document.run
+        on_card = bool(card_name(run.device))
         notes = {
             "corpus": run.corpus.replace("\\", "/").rstrip("/").rpartition("/")[2],
             "batch_size": f"{run.batch_size:,} × {run.sequence_length(self._document.model):,}",
             "steps": f"{run.steps:,} steps",
-            "precision": run.precision,
+            "precision": run.precision + (f" · {run.card_backend}" if on_card else ""),
         }
         for name, note in notes.items():
             heading = self._group_of[name].heading

@@ -229,7 +229,7 @@ class NumberRow(Row):
 
 
 class ChoiceRow(Row):
-    """A choice: segments where they fit, a list otherwise."""
+    """A choice: segments where they fit, a list otherwise, and what it amounts to."""
 
     def __init__(
         self, binding: Binding, themes: ThemeSource, parent: QWidget | None = None
@@ -263,6 +263,11 @@ class ChoiceRow(Row):
             self._column.addWidget(self.label)
             self._column.addSpacing(3)
             self._column.addWidget(control)
+        self.below: Text | None = None
+        if binding.name in HINTED:
+            self.below = Text(themes, fonts.small(), "muted", parent=self)
+            self._column.addSpacing(2)
+            self._column.addWidget(self.below)
         self._column.addWidget(self.strip)
 
     def refresh(self) -> None:
@@ -271,6 +276,8 @@ class ChoiceRow(Row):
             self.segments.set_choice(value)
         if self.combo is not None:
             self.combo.setCurrentIndex(self.combo.findData(value))
+        if self.below is not None:
+            self.below.setText(hint(self.binding.name, self.binding.document.design))
 
     def focus_control(self) -> None:
         if self.segments is not None:

@@ -28,9 +28,10 @@ def reason(error: Exception) -> str:
     return " ".join(said.split())[:_LONGEST_REASON] or type(error).__name__
 
 
-def way_on(device: str) -> str:
-    """What a person can do about a card that does not work."""
+def way_on(device: str, backend: str = "ttnn") -> str:
+    """What a person can do about a card that does not work with ``backend``."""
+    by = "" if backend == "ttnn" else f" --set card_backend={backend}"
     return (
-        f"See what is missing: python -m engine preflight --device {device}. Until it works, train "
-        "or go on with --device auto"
+        f"See what is missing: python -m engine preflight --device {device}{by}. Until it works, "
+        "train or go on with --device auto"
     )

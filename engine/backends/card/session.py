@@ -95,7 +95,8 @@ class _Segment:
         if is_from_card(error) and not full:
             device = self._model.device if self._model is not None else "the card"
             steps = self._directory.checkpoint_steps()
-            advice = way_on(device) + (f" from step {steps[-1]:,}" if steps else "")
+            backend = self._directory.record().run.card_backend
+            advice = way_on(device, backend) + (f" from step {steps[-1]:,}" if steps else "")
             error = CardError(f"{device} stopped computing: {reason(error)}", advice)
         return described_failure(error, step, self._directory, out_of_memory=full)
 

@@ -105,7 +105,8 @@ class Model:
 def _notes(device: str) -> tuple[str, ...]:
     told = (f"training on Tenstorrent cards is {NOT_VERIFIED}",)
     if device.startswith(_OF_SEVERAL_CHIPS):
-        return (*told, f"{device} has several chips; one of them computes")
+        several = f"{device} has several chips; one of them computes"
+        return (*told, f"{several}. tt-train would use all: card_backend = tt-train")
     return told
 
 

@@ -1,7 +1,7 @@
 """The worker of Tenstorrent cards: ``python -m engine.backends.tenstorrent.worker RUN_DIR``.
 
 It trains by ttnn's operations, under a Python that has ttnn and need not have torch; engine.launch
-starts it for every run whose device is a card. What else a worker does stands in
+starts it for every run on a card whose ``card_backend`` is ttnn. What else a worker does stands in
 engine.worker_process.
 """
 

@@ -5,13 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from engine.devices.card import card_name
-from engine.interop.tt_train_rules import (
-    check_recipe,
-    mesh_shape,
-    padded_vocabulary,
-    tt_train_kind,
-)
+from engine.interop.tt_train_rules import tt_train_problems
 from engine.parameter import SpecError
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
@@ -19,27 +13,8 @@ from engine.spec import ModelSpec
 
 def check_tt_train(spec: ModelSpec, run: RunSpec) -> None:
     """Refuse by name what this worker cannot do: SpecError with a fix."""
-    tt_train_kind(spec)
-    check_recipe(spec, run)
-    padded = padded_vocabulary(spec)
-    if padded != spec.vocab_size:
-        raise SpecError(
-            "vocab_size",
-            f"tt-train's vocabularies are multiples of 32, and {spec.vocab_size:,} is none; rows "
-            "that the tokenizer does not use do no harm",
-            {"vocab_size": padded},
-        )
-    if run.optimizer != "adamw":
-        raise SpecError("optimizer", "tt-train is driven with AdamW here", {"optimizer": "adamw"})
-    name, _, number = card_name(run.device).partition(":")
-    if not name:
-        raise SpecError("device", f"{run.device[:40]!r} is not a Tenstorrent card",
-                        {"device": "n150"})  # fmt: skip
-    if mesh_shape(name) != (1, 1) and number != "0":
-        raise SpecError(
-            "device", f"tt-train opens the first chips of a computer: {name}:{number} are others",
-            {"device": f"{name}:0"},
-        )  # fmt: skip
+    for problem in tt_train_problems(spec, run):
+        raise problem
 
 
 def load_ttml() -> tuple[Any, Any]:

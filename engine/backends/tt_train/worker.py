@@ -1,8 +1,8 @@
 """The worker of tt-train: ``python -m engine.backends.tt_train.worker RUN_DIR``.
 
-To be started by hand, under a Python that has tt-train's ttml (docs/tenstorrent.md): the window
-and ``train`` start engine.backends.tenstorrent.worker. What else a worker does stands in
-engine.worker_process.
+It trains by the vendor's own models on all chips of a card, under a Python that has tt-train's ttml
+(docs/tenstorrent.md) and need not have torch; engine.launch starts it for runs on a card whose
+``card_backend`` is tt-train. What else a worker does stands in engine.worker_process.
 """
 
 from __future__ import annotations

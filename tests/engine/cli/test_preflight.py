@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from engine.__main__ import main
 from engine.cli import preflight as command
 from engine.devices import interpreter
-from engine.devices.interpreter import remembered
+from engine.devices.interpreter import remember, remembered
 from engine.devices.preflight import preflight
 from engine.devices.tenstorrent import Discovery, present_cards
 from engine.launch import create_run
@@ -33,7 +34,7 @@ def _no_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine on which everything is there; returns the worker's Python."""
     places = stand_in.ready_places(tmp_path / "machine")
-    monkeypatch.setattr(command, "preflight", lambda name: preflight(name, places=places))
+    monkeypatch.setattr(command, "preflight", partial(preflight, places=places))
     return stand_in.python(tmp_path / "python")
 
 
@@ -106,6 +107,46 @@ def test_settings_belong_to_a_design(capsys: pytest.CaptureFixture[str]) -> None
     assert "name one" in capsys.readouterr().err
 
 
+def test_what_tt_train_needs_can_be_asked_without_a_design(
+    ready: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["preflight", "--device", "n150", "--set", "card_backend=tt-train", "--python"]
+    assert main([*asked, str(ready)]) == 2
+    said = capsys.readouterr().out
+    assert said.startswith("cannot train on n150:0 by tt-train: ttml is not installed")
+    assert "missing  tt-train's ttml " in said
+    built = stand_in.python_of_tt_train(tmp_path / "built")
+    assert main([*asked, str(built)]) == 0
+    assert capsys.readouterr().out.startswith("training on n150:0 by tt-train can start")
+
+
+@pytest.mark.parametrize(
+    ("settings", "status", "lines"),
+    [
+        (
+            ["batch_size=16"], 0,
+            ["ok This design can be trained by tt-train",
+             "ok Memory about 1",
+             "it computes in bf16; in place of fp32"],
+        ),
+        (["batch_size=4096"], 0, ["unknown Memory about "]),
+        (["optimizer=sgd"], 2, ["missing This design optimizer: tt-train is"]),
+    ],
+)  # fmt: skip
+def test_a_design_is_checked_with_tt_train(
+    ready: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: list[str],
+    status: int, lines: list[str],
+) -> None:  # fmt: skip
+    built = stand_in.python_of_tt_train(tmp_path / "built")
+    settings = ["card_backend=tt-train", *settings]
+    changes = [word for setting in settings for word in ("--set", setting)]
+    arguments = ["preflight", "nano-trickster", "--device", "n150", "--python", str(built)]
+    assert main([*arguments, *changes]) == status
+    out = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    for line in lines:
+        assert any(found.startswith(line) for found in out), (line, out)
+
+
 def test_without_a_name_the_first_card_here_is_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -158,6 +199,20 @@ def test_training_on_a_card_ends_at_once_with_the_list(
     assert first.startswith("engine train: device: cannot train on n150:0: ")
     assert any(line.startswith("missing  Card ") for line in rest)
     assert any("make tenstorrent-env" in line for line in rest)
+    assert not run.exists()
+
+
+def test_training_by_tt_train_ends_at_once_with_what_it_needs(
+    ready: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    remember("n300:0", ready)
+    run = tmp_path / "run"
+    arguments = ["train", "nano-trickster", "--device", "n300:0", "--run", str(run)]
+    assert main([*arguments, "--set", "card_backend=tt-train"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("engine train: device: cannot train on n300:0 by tt-train: ")
+    assert any(line.startswith("missing  tt-train's ttml ") for line in err.splitlines())
+    assert "ttml (optional)" not in err
     assert not run.exists()
 
 

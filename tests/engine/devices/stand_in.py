@@ -16,6 +16,7 @@ from engine.devices.interpreter import NEEDED
 from tests.engine.devices.recorded import device, driver_tree, program
 
 PACKAGES = dict.fromkeys(NEEDED, "1.0") | {"numpy": "1.26.4", "ttnn": "0.81.1"}
+PACKAGES_OF_TT_TRAIN = PACKAGES | {"ttml": "0.1.0"}
 _PACKAGE_NAMES = {"yaml": "PyYAML"}
 _HERE = sys.executable
 # Runs the text of "-c" as a Python of another version would, with one folder of packages.
@@ -86,3 +87,19 @@ def python(
         f'if [ "$1" = "-c" ]; then shift; exec "{_HERE}" -S -B "{start}" "$@"; fi\n'
         + started,
     )  # fmt: skip
+
+
+def python_of_tt_train(home: Path, worker: str = "") -> Path:
+    """A Python with tt-train's ttml, which is known by its folder of models, beside ttnn."""
+    made = python(home, PACKAGES_OF_TT_TRAIN, worker=worker)
+    (home / "site" / "ttml" / "models").mkdir()
+    return made
+
+
+def tt_metal(home: Path, python: Path) -> Path:
+    """A folder of tt-metal built from source, and in it the Python that it made: ``python``."""
+    for part in ("tt_metal", "tt-train", "python_env/bin"):
+        (home / part).mkdir(parents=True)
+    made = home / "python_env" / "bin" / "python"
+    made.symlink_to(python)
+    return made

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.devices.card_rules import unsupported
-from engine.parameter import Value
+from engine.devices.card_rules import check_for_cards, unsupported
+from engine.parameter import SpecError, Value
 from engine.run_spec import RunSpec, run_parameters, run_problems
 from engine.spec import ModelSpec, problems
 from tests.engine.backends.tenstorrent.designs import card_specs, small
@@ -44,6 +44,17 @@ def test_each_lack_is_named_with_its_way_out(
     (problem,) = unsupported(small(**of_model), RUN.replace(**of_run))
     assert problem.field in changes
     assert problem.fix == fix
+
+
+def test_a_run_by_tt_train_is_held_to_what_tt_train_has() -> None:
+    run = RUN.replace(device="n300:0", card_backend="tt-train", batch_size=3, optimizer="sgd")
+    odd = ModelSpec(vocab_size=65)
+    assert unsupported(odd, run.replace(card_backend="ttnn")) == ()
+    found = unsupported(odd, run)
+    assert [problem.field for problem in found] == ["vocab_size", "optimizer", "batch_size"]
+    with pytest.raises(SpecError) as caught:
+        check_for_cards(odd, run)
+    assert caught.value.fix == {"vocab_size": 96}
 
 
 @given(spec=model_specs(large=True), data=st.data())

@@ -205,6 +205,40 @@ def test_the_best_candidate_is_found(bare: Path, tmp_path: Path) -> None:
     assert found.ttnn_folder
 
 
+def test_for_tt_train_one_that_has_ttml_is_the_best(bare: Path, tmp_path: Path) -> None:
+    whole, metal = tmp_path / "whole", tmp_path / "home" / "tt-metal"
+    bare.mkdir()
+    (bare / "python3.12").symlink_to(stand_in.python(whole))
+    link(tmp_path / "home" / ".tenstorrent-venv" / "bin" / "python", bare / "python3.12")
+    found = find("n300:0", backend="tt-train")
+    assert found is not None
+    assert found.ttml_real is None, "none has it: the list will say so"
+    made = stand_in.tt_metal(metal, stand_in.python_of_tt_train(tmp_path / "built"))
+    found = find("n300:0", backend="tt-train")
+    assert found is not None
+    assert (found.path, found.ttml_real) == (made, True)
+    found = find("n300:0")
+    assert found is not None
+    assert found.path == tmp_path / "home" / ".tenstorrent-venv" / "bin" / "python"
+    remember("n300:0", bare / "python3.12")
+    found = find("n300:0", backend="tt-train")
+    assert found is not None
+    assert found.path == bare / "python3.12", "what a person chose counts"
+
+
+def test_a_python_of_tt_metal_is_asked_where_it_finds_tt_metal(
+    bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TT_METAL_RUNTIME_ROOT", raising=False)
+    built = stand_in.python_of_tt_train(tmp_path / "built")
+    (tmp_path / "built" / "site" / "ttml" / "__init__.py").write_text(
+        "import os; os.environ['TT_METAL_HOME'], os.environ['TT_METAL_RUNTIME_ROOT']"
+    )
+    assert "KeyError" in ask(built, deep=True).ttml_error
+    made = stand_in.tt_metal(tmp_path / "metal", built)
+    assert ask(made, deep=True).ttml_error == ""
+
+
 def test_the_remembered_one_is_taken_whatever_it_has(bare: Path, tmp_path: Path) -> None:
     remember("n150:0", tmp_path / "gone")
     found = find("n150:0")

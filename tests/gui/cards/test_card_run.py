@@ -14,6 +14,7 @@ from engine.devices.interpreter import remember
 from engine.events import Failed, Started, Validation
 from engine.run_directory import RunDirectory
 from tests.engine.backends.tenstorrent import numpy_worker
+from tests.engine.backends.tt_train import double_worker
 from tests.engine.devices import stand_in
 from tests.engine.training.tiny import write_text
 from trickster_gui.app import Application
@@ -56,6 +57,24 @@ def test_a_run_on_a_card_is_watched_as_every_other(
     assert started.device == "n150:0"
     losses = [event.loss for event in events if isinstance(event, Validation)]
     assert losses[-1] < losses[0]
+    qtbot.waitUntil(lambda: application.window.monitor.history.step == 12, timeout=10_000)
+
+
+def test_a_run_by_tt_train_is_watched_as_every_other(
+    application: Application, found: Callable[[], None], tmp_path: Path, qtbot: QtBot
+) -> None:
+    application.window.load_preset("nano-trickster")
+    start(application, tmp_path, "rounded")
+    worker = double_worker.command("learns")
+    remember("n150:0", stand_in.python_of_tt_train(tmp_path / "built", worker))
+    found()
+    application.document.edit({"hidden_dim": 64}, {"card_backend": "tt-train"})
+    state = application.cards.readiness.state
+    qtbot.waitUntil(lambda: state("n150:0", "tt-train").report is not None, timeout=30_000)
+    press_train(application)
+    qtbot.waitUntil(lambda: application.bridge.state == "finished", timeout=60_000)
+    assert run_of(application).record().run.card_backend == "tt-train"
+    assert "ttml" in run_of(application).record().versions
     qtbot.waitUntil(lambda: application.window.monitor.history.step == 12, timeout=10_000)
 
 

@@ -14,6 +14,7 @@ from engine.devices.interpreter import remember
 from engine.devices.tenstorrent import Discovery
 from engine.devices.tenstorrent_boards import PresentCard
 from engine.locations import runs_home
+from tests.engine.devices import stand_in
 from trickster_gui import devices
 from trickster_gui.app import Application
 from trickster_gui.devices import CARDS
@@ -180,3 +181,105 @@ def test_the_list_is_a_command(application: Application, found: Callable[[], Non
     assert command.enabled()
     command.run()
     assert is_open(application, "p150:0")
+
+
+# By tt-train
+
+
+def train_by(application: Application, backend: str, qtbot: QtBot) -> None:
+    """Choose what trains on the card; returns when all cards have been checked for it."""
+    application.document.edit(run={"card_backend": backend})
+    state = application.cards.readiness.state
+    names = [card.name for card in application.window.around.cards]
+    qtbot.waitUntil(
+        lambda: all(state(n, backend).report and not state(n, backend).checking for n in names),
+        timeout=30_000,
+    )
+
+
+def test_choosing_another_way_to_train_checks_again_and_says_what_it_lacks(
+    application: Application, found: Callable[[], None], python: Path, qtbot: QtBot
+) -> None:
+    remember("n150:0", python)
+    found()
+    window, cards = application.window, application.cards
+    window.choose_device("n150:0")
+    assert window.top.device.text() == "Wormhole n150"
+    train_by(application, "tt-train", qtbot)
+    assert window.top.device.text() == "Wormhole n150 (not ready)"
+    assert "by tt-train: ttml is not installed" in window.top.device.toolTip()
+    message = window.bar.message()
+    assert message is not None
+    assert message.text.startswith("Cannot train on n150:0 by tt-train: ttml is not installed")
+    assert cards.checklist is None, "a list that nobody asked for would be in the way"
+    QTest.mouseClick(window.bar.action, Qt.MouseButton.LeftButton)
+    assert is_open(application, "n150:0")
+    assert cards.checklist is not None
+    assert cards.checklist.heading.text() == "Training on n150:0 by tt-train · Wormhole n150"
+    assert "not yet verified on hardware" in cards.checklist.list.toPlainText()
+    application.document.undo_stack.undo()
+    assert window.top.device.text() == "Wormhole n150"
+    assert window.bar.message() is None
+
+
+def test_a_run_may_start_by_what_it_names(
+    application: Application, found: Callable[[], None], python: Path, qtbot: QtBot
+) -> None:
+    """Ready for our own graph is not ready for tt-train, and the other way round."""
+    remember("n150:0", python)
+    found()
+    application.window.choose_device("n150:0")
+    cards, document = application.cards, application.document
+    ours = document.run.replace(precision="bf16-mixed")
+    assert cards.may_start(document.model, ours)
+    assert not cards.may_start(document.model, ours.replace(card_backend="tt-train"))
+    train_by(application, "tt-train", qtbot)
+    assert not cards.may_start(document.model, ours.replace(card_backend="tt-train"))
+    assert cards.may_start(document.model, ours)
+
+
+def test_what_tt_train_cannot_train_is_said_with_a_button_that_mends_it(
+    application: Application, found: Callable[[], None], tmp_path: Path, qtbot: QtBot
+) -> None:
+    remember("n150:0", stand_in.python_of_tt_train(tmp_path / "built"))
+    found()
+    application.window.load_preset("nano-trickster")
+    application.document.edit({"vocab_size": 65}, {"device": "n150:0"})
+    train_by(application, "tt-train", qtbot)
+    document = application.document
+    assert not application.cards.may_start(document.model, document.run)
+    message = application.window.bar.message()
+    assert message is not None
+    assert "tt-train's vocabularies are multiples of 32" in message.text
+    QTest.mouseClick(application.window.bar.action, Qt.MouseButton.LeftButton)
+    assert document.model.vocab_size == 96
+    assert application.cards.may_start(document.model, document.run)
+
+
+def test_choosing_a_card_of_several_chips_says_that_one_trains_and_who_uses_all(
+    application: Application, cards: tuple[PresentCard, ...], qtbot: QtBot
+) -> None:
+    window, document = application.window, application.document
+    document.edit(run={"device": "n300:0"})
+    window.card_chosen.emit("n300:0")
+    message = window.bar.message()
+    assert message is not None
+    assert "our own graph trains on one of its 2 chips, tt-train on all" in message.text
+    assert "not yet verified on hardware" in message.text
+    QTest.mouseClick(window.bar.action, Qt.MouseButton.LeftButton)
+    assert document.run.card_backend == "tt-train"
+    shown = window.bar.message()
+    assert shown is None or "of its 2 chips" not in shown.text, "it is past"
+    state = application.cards.readiness.state
+    for backend in ("ttnn", "tt-train"):
+        qtbot.waitUntil(lambda by=backend: state("n300:0", by).report is not None, timeout=30_000)
+
+
+def test_nothing_is_said_of_chips_where_there_is_one(
+    application: Application, found: Callable[[], None], python: Path
+) -> None:
+    remember("n150:0", python)
+    found()
+    application.window.choose_device("n150:0")
+    message = application.window.bar.message()
+    assert message is None or "chips" not in message.text

@@ -337,6 +337,36 @@ def test_the_tab_key_reaches_every_visible_control(panel: DesignPanel) -> None:
     assert tops == sorted(tops), "the order is that of reading"
 
 
+def test_what_trains_on_a_card_is_asked_where_a_card_is_chosen(
+    panel: DesignPanel, document: Document, qtbot: QtBot
+) -> None:
+    panel.resize(panel.minimumWidth(), 2_000)
+    panel.reveal("precision")
+    row = panel.row("card_backend")
+    assert isinstance(row, ChoiceRow)
+    assert not row.isVisible()
+    document.edit(run={"device": "n300:0"})
+    assert row.isVisible()
+    assert row.segments is not None
+    assert row.below is not None
+    assert row.below.text() == "1 of 2 chips trains; not yet verified on hardware"
+    QTest.mouseClick(row.segments.button("tt-train"), Qt.MouseButton.LeftButton)
+    assert document.run.card_backend == "tt-train"
+    assert row.below.text() == "both chips train; not yet verified on hardware"
+    document.edit(run={"device": "galaxy:0"})
+    assert row.below.text() == "all 32 chips train; not yet verified on hardware"
+    qtbot.waitUntil(lambda: row.below.width() > 200)
+    assert not row.below.is_elided(), row.below.width()
+    document.edit(run={"device": "p150:0"})
+    assert row.below.text() == "not yet verified on hardware"
+    heading = panel.groups[-2].heading
+    assert heading is not None
+    heading.setChecked(False)
+    assert heading.note() == "fp32 · tt-train"
+    document.edit(run={"device": "cpu"})
+    assert heading.note() == "fp32"
+
+
 def test_run_settings_are_edited_like_the_model(panel: DesignPanel, document: Document) -> None:
     panel.reveal("batch_size")
     drag(number(panel, "batch_size"), [9])
