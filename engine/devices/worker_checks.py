@@ -7,9 +7,8 @@ from pathlib import Path
 
 from engine.devices.check import Check
 from engine.devices.host_checks import Places
-from engine.devices.interpreter import SUPPORTED, Interpreter
+from engine.devices.interpreter import SUPPORTED, TTNN_VERSION, Interpreter
 
-TTNN_VERSION = "0.81.1"
 _COMPILER_NAMES = "compiler/bin/riscv*-g++"
 _VERSIONS = " or ".join(f"{major}.{minor}" for major, minor in SUPPORTED)
 _NOT_TTML = (
