@@ -9,7 +9,7 @@ from collections.abc import Callable
 from engine.devices.environment_error import CardEnvironmentError, disk_full
 
 _WHEEL = re.compile(
-    r"(?:Downloading|Using cached|Processing) (\S+?\.whl)(?: \(([\d.]+ [kMG]?B)\))?"
+    r"(?:Downloading|Using cached|Processing) (\S+?\.whl)(?![\w.])(?: \(([\d.]+ [kMG]?B)\))?"
 )
 _INSTALLING = re.compile(r"Installing collected packages: (.+)")
 _NO_MATCH = re.compile(r"No matching distribution found for (\S+)")
