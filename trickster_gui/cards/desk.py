@@ -10,6 +10,7 @@ from engine.run_spec import RunSpec, label_of
 from engine.spec import ModelSpec
 from trickster_gui.bridge import RunBridge
 from trickster_gui.cards.checklist import Checklist
+from trickster_gui.cards.environment import EnvironmentMaker
 from trickster_gui.cards.readiness import CardReadiness
 from trickster_gui.design.binding import apply_fix, fix_words
 from trickster_gui.devices import Surroundings
@@ -35,6 +36,8 @@ class CardDesk(QObject):
         super().__init__(parent)
         self._window, self._messages = window, messages
         self.readiness = CardReadiness(bridge.run_in_background, self)
+        self.maker = EnvironmentMaker(bridge.run_reporting, self)
+        self.maker.made.connect(self._environment_made)
         self.checklist: Checklist | None = None
         self._show_when_known = ""  # a card just chosen: its list opens if something is missing
         self.readiness.changed.connect(self._known)
@@ -81,7 +84,9 @@ class CardDesk(QObject):
             self.checklist.close()
             self.checklist.deleteLater()
         title = self._window.around.title(device)
-        self.checklist = Checklist(device, title, self.readiness, self._window.themes, self._window)
+        self.checklist = Checklist(
+            device, title, self.readiness, self.maker, self._window.themes, self._window
+        )
         self.checklist.again.connect(lambda python: self.readiness.check(device, python))
         if self.readiness.state(device).report is None:
             self.readiness.check(device)
@@ -90,10 +95,16 @@ class CardDesk(QObject):
         self.checklist.list.setFocus()
 
     def close(self) -> None:
-        """End checks and close the list."""
+        """End checks and what is being made, and close the list."""
+        self.maker.stop()
         self.readiness.stop()
         if self.checklist is not None:
             self.checklist.close()
+
+    def _environment_made(self, device: str) -> None:
+        """Check the card that it was made for, and the others that it may help."""
+        for name in (device, *self.readiness.problems()):
+            self.readiness.check_again(name)
 
     def _chosen(self, device: str) -> None:
         state = self.readiness.state(device)

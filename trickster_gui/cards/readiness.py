@@ -44,6 +44,7 @@ class CardReadiness(QObject):
         self._states: dict[str, CardState] = {}
         self._stopping = threading.Event()
         self._waiting: list[str] = []
+        self._once_more: set[str] = set()  # to be checked again when their check has ended
 
     def state(self, device: str) -> CardState:
         """What is known now."""
@@ -73,6 +74,13 @@ class CardReadiness(QObject):
             lambda reason: self._set(device, CardState(state.report, error=reason)),
         )
 
+    def check_again(self, device: str) -> None:
+        """Check a card now; where that is under way, once more afterwards."""
+        if self.state(device).checking:
+            self._once_more.add(device)
+        else:
+            self.check(device)
+
     def check_new(self, devices: list[str]) -> None:
         """Check those of which nothing is known yet, one after the other."""
         known = (*self._states, *self._waiting)
@@ -90,8 +98,12 @@ class CardReadiness(QObject):
     def _set(self, device: str, state: CardState) -> None:
         self._states[device] = state
         self.changed.emit(device)
-        if not state.checking:
-            self._check_next()
+        if state.checking:
+            return
+        if device in self._once_more:
+            self._once_more.discard(device)
+            self.check(device)
+        self._check_next()
 
 
 def _checked(device: str, python: Path | None, stop: Callable[[], bool]) -> Preflight:
