@@ -24,9 +24,9 @@ def interpreter_checks(
     python = _python(device, interpreter)
     checks = [python]
     if interpreter is not None and interpreter.version:
-        checks += [_packages(interpreter), _ttnn(interpreter)]
+        checks += [_packages(device, interpreter), _ttnn(device, interpreter)]
         if "numpy" in interpreter.packages:
-            checks.append(_numpy(interpreter))
+            checks.append(_numpy(device, interpreter))
     checks.append(_compiler(interpreter, places, environment))
     if interpreter is not None and interpreter.version:
         checks.append(_ttml(interpreter))
@@ -37,8 +37,8 @@ def _python(device: str, interpreter: Interpreter | None) -> Check:
     title = "Python for the worker"
     name_one = f"Or name one: python -m engine preflight --device {device} --python PATH"
     advice = (
-        "Install one (Debian, Ubuntu: sudo apt install python3.12 python3.12-venv), then, in "
-        f"Trickster's folder: make tenstorrent-env\n{name_one}"
+        "Install one (Debian, Ubuntu: sudo apt install python3.12 python3.12-venv), then:\n"
+        f"{_making(device)}\n{name_one}"
     )
     if interpreter is None:
         said = f"no Python {_VERSIONS} was found, and ttnn exists for no other"
@@ -53,15 +53,23 @@ def _python(device: str, interpreter: Interpreter | None) -> Check:
     return Check("python", title, "ok", said)
 
 
-def _installing(interpreter: Interpreter, packages: str) -> str:
+def _making(device: str) -> str:
+    """How to have the environment made or mended."""
+    return (
+        "“Make it” in the window's checklist makes one with all that is needed; so does\n"
+        f"python -m engine card-environment --device {device} (in a checkout also: make "
+        "tenstorrent-env)"
+    )
+
+
+def _installing(device: str, interpreter: Interpreter, packages: str) -> str:
     """How to install packages: never into a Python that belongs to the system."""
-    fresh = "In Trickster's folder: make tenstorrent-env"
     if not interpreter.is_environment:
-        return fresh
-    return f"{interpreter.path} -m pip install {packages}\nOr {fresh[0].lower()}{fresh[1:]}"
+        return _making(device)
+    return f"{_making(device)}\nOr install by hand: {interpreter.path} -m pip install {packages}"
 
 
-def _packages(interpreter: Interpreter) -> Check:
+def _packages(device: str, interpreter: Interpreter) -> Check:
     title, missing = "The engine's packages", interpreter.missing()
     if not missing:
         return Check("packages", title, "ok", "all there")
@@ -70,12 +78,12 @@ def _packages(interpreter: Interpreter) -> Check:
     return Check(
         "packages", title, "missing",
         f"{count} {'are' if len(missing) > 1 else 'is'} missing in the worker's Python",
-        f"Missing: {', '.join(missing)}\n{_installing(interpreter, quoted)}",
+        f"Missing: {', '.join(missing)}\n{_installing(device, interpreter, quoted)}",
     )  # fmt: skip
 
 
-def _ttnn(interpreter: Interpreter) -> Check:
-    install = _installing(interpreter, f"ttnn=={TTNN_VERSION} 'numpy<2'")
+def _ttnn(device: str, interpreter: Interpreter) -> Check:
+    install = _installing(device, interpreter, f"ttnn=={TTNN_VERSION} 'numpy<2'")
     version = interpreter.packages.get("ttnn")
     if version is None:
         said = "ttnn is not installed in the worker's Python"
@@ -90,14 +98,14 @@ def _ttnn(interpreter: Interpreter) -> Check:
     return Check("ttnn", "ttnn", "ok", f"{version or 'built from source'}{other}")
 
 
-def _numpy(interpreter: Interpreter) -> Check:
+def _numpy(device: str, interpreter: Interpreter) -> Check:
     title, version = "numpy below 2", interpreter.packages.get("numpy", "")
     major = version.partition(".")[0]
     if not major.isdigit():
         return Check("numpy", title, "unknown", "its version is not told")
     if int(major) >= 2:
         said = f"numpy {version}, but ttnn needs one below 2"
-        return Check("numpy", title, "missing", said, _installing(interpreter, "'numpy<2'"))
+        return Check("numpy", title, "missing", said, _installing(device, interpreter, "'numpy<2'"))
     return Check("numpy", title, "ok", version)
 
 

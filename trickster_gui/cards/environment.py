@@ -118,6 +118,6 @@ def words(report: Preflight | None) -> str:
 def promise() -> str:
     """What making it means: how much is fetched, how much is kept and where."""
     return (
-        f"Downloads about {DOWNLOAD_BYTES / 1e6:.0f} MB from the Python package index; keeps "
-        f"{SIZE_BYTES / 1e6:.0f} MB in {interpreter.own_environment()}. No other Python is changed."
+        f"Downloads about {DOWNLOAD_BYTES / 1e6:.0f} MB and keeps {SIZE_BYTES / 1e6:.0f} MB in "
+        f"{interpreter.own_environment()}; no other Python is changed."
     )

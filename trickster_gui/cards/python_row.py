@@ -82,7 +82,7 @@ class PythonRow(QWidget):
         self.setMinimumWidth(_NARROWEST)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(6)
+        column.setSpacing(4)
         column.addLayout(row)
         column.addWidget(self.bar)
         column.addWidget(self.note)

@@ -73,8 +73,7 @@ def test_it_is_offered_where_a_python_is_missing(checklist: Checklist, base: Bas
     assert row.make.isVisible()
     assert row.make.text() == "Make it"
     assert row.note.text() == (
-        "Downloads about 175 MB from the Python package index; keeps 750 MB in "
-        f"{base.folder}. No other Python is changed."
+        f"Downloads about 175 MB and keeps 750 MB in {base.folder}; no other Python is changed."
     )
     assert row.note.text() in row.make.toolTip()
     assert not row.bar.isVisible()
