@@ -9,7 +9,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
-# The environment of workers for Tenstorrent cards, and the interpreter that it is made with.
+# The environment of workers for Tenstorrent cards, and the interpreter that it is made with
+# (default: the first Python 3.12 or 3.10 that is found).
 CARD_VENV := .venv-tenstorrent
 TT_PYTHON ?=
 
@@ -60,11 +61,8 @@ interpreters: $(INSTALLED) ## Test the engine with each Python 3.10 to 3.13 foun
 	$(PY) -m tests.project.interpreter_check
 
 tenstorrent-env: ## Make .venv-tenstorrent: ttnn and the bare engine, for Tenstorrent cards
-	@python="$$($(find-card-python))" && [ -n "$$python" ] || { $(no-card-python); exit 1; } && \
-	echo "$(CARD_VENV): $$("$$python" --version), the bare engine and ttnn (700 MB)" && \
-	{ $(CARD_VENV)/bin/python -c '$(fits-card)' 2>/dev/null || "$$python" -m venv --clear $(CARD_VENV); }
-	$(CARD_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
-		-c constraints-tenstorrent.txt -e . ttnn
+	@python="$$($(find-python))" && [ -n "$$python" ] || { $(no-card-python); exit 1; } && \
+	PYTHONPATH=. "$$python" -m engine card-environment $(if $(TT_PYTHON),--python "$(TT_PYTHON)")
 	@echo "Done. What else a card needs: $(PY) -m engine preflight --device n150:0"
 
 clean: ## Remove .venv and all that tools have written
@@ -87,13 +85,12 @@ define fit-interpreter
 	echo "make: $(PYTHON) comes without its venv module. Install it: sudo apt install $$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])') (Debian, Ubuntu)" >&2; exit 1; }; }
 endef
 
-fits-card := import ensurepip, venv, sys; sys.exit(sys.version_info[:2] not in ((3, 10), (3, 12)))
-
-define find-card-python
-for python in $(if $(TT_PYTHON),"$(TT_PYTHON)",python3.12 python3.10 "$$HOME"/.pyenv/versions/3.12.*/bin/python "$$HOME"/.pyenv/versions/3.10.*/bin/python python3); do \
-	"$$python" -c '$(fits-card)' 2>/dev/null && { echo "$$python"; break; }; done
+# Any Python that the engine runs under will do: it needs no package to make the environment.
+define find-python
+for python in $(PY) $(PYTHON) python3.12 python3.10 $(if $(TT_PYTHON),"$(TT_PYTHON)") "$$HOME"/.pyenv/versions/3.1[0-3].*/bin/python; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && { echo "$$python"; break; }; done
 endef
 
 define no-card-python
-echo "make: ttnn exists for Python 3.12 and 3.10 only, and $(if $(TT_PYTHON),$(TT_PYTHON) is neither,neither is here) (with its venv module). Install one (Ubuntu 24.04: sudo apt install python3.12 python3.12-venv; Ubuntu 22.04: sudo apt install python3.10 python3.10-venv), or name one: make tenstorrent-env TT_PYTHON=/path/to/python3.12" >&2
+echo "make: ttnn exists for Python 3.12 and 3.10 only, and no Python from 3.10 on is here. Install one (Ubuntu 24.04: sudo apt install python3.12 python3.12-venv; Ubuntu 22.04: sudo apt install python3.10 python3.10-venv), or name one: make tenstorrent-env TT_PYTHON=/path/to/python3.12" >&2
 endef

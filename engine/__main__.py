@@ -18,8 +18,8 @@ from typing import NoReturn
 from engine import __version__
 
 COMMANDS = (
-    "params", "cost", "measure", "devices", "preflight", "calibrate", "presets", "parameters",
-    "train", "resume", "generate", "export",
+    "params", "cost", "measure", "devices", "preflight", "card-environment", "calibrate", "presets",
+    "parameters", "train", "resume", "generate", "export",
 )  # fmt: skip
 BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
@@ -76,23 +76,29 @@ def _run(arguments: list[str]) -> int:
 
 
 def _module(command: str) -> ModuleType:
-    return importlib.import_module(f"engine.cli.{command}")
+    return importlib.import_module(f"engine.cli.{command.replace('-', '_')}")
+
+
+# Errors about something that a person typed or chose, by the module that has them.
+_EXPECTED = {
+    "engine.cost.calibration": ("CalibrationError",),
+    "engine.data.errors": ("CorpusError", "TokenizerError"),
+    "engine.devices.environment_error": ("CardEnvironmentError",),
+    "engine.devices.host": ("DeviceError",),
+    "engine.devices.interpreter": ("InterpreterError",),
+    "engine.parameter": ("SpecError",),
+    "engine.resource_files": ("ResourceError",),
+    "engine.run_directory": ("RunDirectoryError",),
+}
 
 
 def _expected_errors() -> tuple[type[BaseException], ...]:
-    """Errors about something that a person typed or chose; asked for only when one is raised."""
-    from engine.cost.calibration import CalibrationError
-    from engine.data.errors import CorpusError, TokenizerError
-    from engine.devices.host import DeviceError
-    from engine.devices.interpreter import InterpreterError
-    from engine.parameter import SpecError
-    from engine.resource_files import ResourceError
-    from engine.run_directory import RunDirectoryError
-
-    return (
-        SpecError, CorpusError, TokenizerError, RunDirectoryError, CalibrationError, DeviceError,
-        InterpreterError, ResourceError, OSError,
-    )  # fmt: skip
+    """These errors, as far as their modules are loaded: no other can have been raised."""
+    found: list[type[BaseException]] = [OSError]
+    for module, names in _EXPECTED.items():
+        if loaded := sys.modules.get(module):
+            found += [getattr(loaded, name) for name in names]
+    return tuple(found)
 
 
 def _one_line(error: BaseException) -> str:

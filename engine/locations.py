@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import platformdirs
-
 _APPLICATION = "trickster"
 
 
@@ -15,6 +13,8 @@ def data_home() -> Path:
     home = os.environ.get("TRICKSTER_HOME")
     if home:
         return Path(home).expanduser()
+    import platformdirs  # late: a bare Python makes the environment of cards in a checkout
+
     return platformdirs.user_data_path(_APPLICATION, appauthor=False)
 
 
@@ -23,6 +23,8 @@ def cache_home() -> Path:
     home = os.environ.get("TRICKSTER_HOME")
     if home:
         return Path(home).expanduser() / "cache"
+    import platformdirs
+
     return platformdirs.user_cache_path(_APPLICATION, appauthor=False)
 
 

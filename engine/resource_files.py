@@ -6,16 +6,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 # A wheel carries resources/ as engine/_resources (pyproject.toml); a checkout has it at its top.
 _IN_WHEEL = Path(__file__).resolve().parent / "_resources"
 _IN_CHECKOUT = Path(__file__).resolve().parent.parent / "resources"
 
-# The same safe loader in C, ten times as fast, where PyYAML was built with it.
-_LOADER: type[yaml.SafeLoader] | type[yaml.CSafeLoader] = getattr(
-    yaml, "CSafeLoader", yaml.SafeLoader
-)
 MAX_RESOURCE_BYTES = 8 * 1024 * 1024
 
 
@@ -66,8 +60,12 @@ def read_resource_text(*parts: str) -> str:
 
 def read_resource_yaml(*parts: str) -> Any:
     """What a YAML resource says: plain data only. Raises ResourceError where it isn't YAML."""
+    import yaml  # late: a bare Python makes the environment of cards in a checkout
+
+    # The same safe loader in C, ten times as fast, where PyYAML was built with it.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     text = read_resource_text(*parts)
     try:
-        return yaml.load(text, Loader=_LOADER)  # noqa: S506 - safe either way
+        return yaml.load(text, Loader=loader)  # noqa: S506 - safe either way
     except yaml.YAMLError as error:
         raise ResourceError(f"{resource_path(*parts)} is not valid YAML: {error}") from error

@@ -19,7 +19,9 @@ from PySide6.QtCore import QEventLoop, QTimer
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QApplication, QWidget
 
+from engine.devices.environment_progress import Progress
 from trickster_gui import app as program
+from trickster_gui.cards.environment import MakingState
 
 SIZES = ((1280, 800), (1920, 1080))
 THEMES = ("light", "dark")
@@ -88,7 +90,14 @@ def _scenes(opened: program.Application) -> Iterator[tuple[str, Callable[[], Non
 
     yield "9-checklist", checklist
 
+    def being_made() -> None:
+        progress = Progress("Downloading ttnn 0.81.1 (102.6 MB)", 0.26, "64 of about 175 MB")
+        opened.cards.maker._set(MakingState("making", progress))  # the real thing needs a network
+
+    yield "9-checklist-making", being_made
+
     def printed() -> None:
+        opened.cards.maker._set(MakingState())
         _open(lambda: load("nano-trickster"))
 
     yield _PRINTED, printed

@@ -49,24 +49,30 @@ def run_bounded(
     limit_bytes: int = 4 << 20,
     stop: Callable[[], bool] = lambda: False,
     environment: Mapping[str, str] | None = None,
+    on_output: Callable[[bytes], None] = lambda block: None,
+    keep_open: Sequence[int] = (),
 ) -> Answer:
     """Run ``command`` for at most ``timeout_s`` seconds and ``limit_bytes`` of standard output.
 
     The program and all that it started are killed when it exceeds either, or as soon as ``stop``
-    says so. Nothing is raised for a program that misbehaves, or that cannot be started at all.
+    says so (asked some 20 times a second). ``on_output`` gets its standard output as it comes.
+    The file descriptors of ``keep_open`` stay open in the program and in all that it starts: a lock
+    on one is held as long as any of them lives. Nothing is raised for a program that misbehaves,
+    or that cannot be started at all.
     """
     name = Path(command[0]).name
     try:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             start_new_session=True, cwd="/", env=None if environment is None else dict(environment),
+            pass_fds=tuple(keep_open),
         )  # fmt: skip
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         return Answer(None, b"", b"", f"{name} could not be started: {reason}")
     heard = _Heard()
     try:
-        problem = _listen(process, heard, timeout_s, limit_bytes, stop)
+        problem = _listen(process, heard, timeout_s, limit_bytes, stop, on_output)
     finally:
         status = _end(process)
     if problem:
@@ -78,7 +84,7 @@ def run_bounded(
 
 def _listen(
     process: subprocess.Popen[bytes], heard: _Heard, timeout_s: float, limit_bytes: int,
-    stop: Callable[[], bool],
+    stop: Callable[[], bool], on_output: Callable[[bytes], None],
 ) -> str:  # fmt: skip
     """Read both outputs until the program ends; return why it must be killed, if it must."""
     assert process.stdout is not None
@@ -103,6 +109,8 @@ def _listen(
                     ready.unregister(key.fileobj)
                 elif key.data is heard.output or len(heard.errors) < _ERRORS_BYTES:
                     key.data.extend(block)
+                    if key.data is heard.output:
+                        on_output(block)
             if len(heard.output) > limit_bytes:
                 return f"printed more than {limit_bytes >> 10} KiB"
     return _wait(process, deadline, timeout_s, stop)

@@ -22,6 +22,7 @@ from engine.devices.interpreter_probe import MARK
 from engine.devices.tt_metal import metal_variables
 from engine.locations import data_home
 
+TTNN_VERSION = "0.81.1"  # as resources/constraints-tenstorrent.txt pins it
 SUPPORTED: tuple[tuple[int, int], ...] = ((3, 10), (3, 12))
 # What the bare engine imports: module, and the package that brings it.
 NEEDED = {
@@ -31,8 +32,11 @@ NEEDED = {
 QUICK_S, DEEP_S = 10.0, 90.0
 _LIMIT_BYTES = 1 << 20
 _SETTINGS = "interpreters.json"
+# A file in an environment while it is made: such a one is never taken for a Python that works.
+UNFINISHED = "trickster-unfinished"
 _MOST_BYTES, _MOST_ENTRIES, _MOST_TEXT, _MOST_CANDIDATES = 64 << 10, 64, 4_096, 16
 _PROJECT = Path(__file__).resolve().parents[2]
+_IN_WHEEL = Path(__file__).resolve().parents[1] / "_resources"
 _SCRIPT = Path(__file__).with_name("interpreter_probe.py")
 
 
@@ -84,8 +88,18 @@ class Interpreter:
 def ask(path: Path, *, deep: bool = False, stop: Callable[[], bool] = lambda: False) -> Interpreter:
     """Start the interpreter and have it say what it has. ``deep`` really imports ttnn and ttml.
 
-    Takes 0.1 s, or seconds with ``deep``; never raises, whatever is behind ``path``.
+    Takes 0.1 s, or seconds with ``deep``; never raises, whatever is behind ``path``. One whose
+    environment is not finished is not asked.
     """
+    if _is_unfinished(path):
+        return Interpreter(path, problem="its environment is not finished: make it again")
+    return probe(path, deep=deep, stop=stop)
+
+
+def probe(
+    path: Path, *, deep: bool = False, stop: Callable[[], bool] = lambda: False
+) -> Interpreter:
+    """As ``ask``, but an environment that is being made is asked too."""
     command = [str(path), "-c", _SCRIPT.read_text(encoding="utf-8"), *(["deep"] if deep else [])]
     limit_s = DEEP_S if deep else QUICK_S
     answer = run_bounded(
@@ -93,6 +107,13 @@ def ask(path: Path, *, deep: bool = False, stop: Callable[[], bool] = lambda: Fa
         environment={**os.environ, **metal_variables(path, os.environ)},
     )  # fmt: skip
     return _understood(path, answer)
+
+
+def _is_unfinished(path: Path) -> bool:
+    try:
+        return (path.parent.parent / UNFINISHED).exists()
+    except (OSError, ValueError):
+        return False  # what is wrong with it is told when it is started
 
 
 def _understood(path: Path, answer: Answer) -> Interpreter:
@@ -146,10 +167,24 @@ def _text(values: Mapping[str, Any] | None, name: str) -> str:
 # Finding
 
 
+def own_environment() -> Path:
+    """Where Trickster makes the environment of cards: in a checkout, or among a person's data."""
+    is_checkout = (_PROJECT / "pyproject.toml").is_file() and not _IN_WHEEL.is_dir()
+    return _in_checkout() if is_checkout else _among_data()
+
+
+def _in_checkout() -> Path:
+    return _PROJECT / ".venv-tenstorrent"
+
+
+def _among_data() -> Path:
+    return data_home() / "venv-tenstorrent"
+
+
 def candidates() -> tuple[Path, ...]:
     """Interpreters that may have ttnn, likely ones first: remembered, environments, the path."""
     home = Path.home()
-    environments = [_PROJECT / ".venv-tenstorrent"]
+    environments = [_in_checkout(), _among_data()]
     environments += [Path(value) for name in ("VIRTUAL_ENV",) if (value := os.environ.get(name))]
     if metal := os.environ.get("TT_METAL_HOME"):
         environments.append(Path(metal) / "python_env")

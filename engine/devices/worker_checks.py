@@ -7,10 +7,9 @@ from pathlib import Path
 
 from engine.devices.check import Check
 from engine.devices.host_checks import Places
-from engine.devices.interpreter import SUPPORTED, Interpreter
+from engine.devices.interpreter import SUPPORTED, TTNN_VERSION, Interpreter
 from engine.devices.tt_metal import metal_variables
 
-TTNN_VERSION = "0.81.1"
 _COMPILER_NAMES = "compiler/bin/riscv*-g++"
 _VERSIONS = " or ".join(f"{major}.{minor}" for major, minor in SUPPORTED)
 _BUILDING = "It is built from source together with tt-metal: docs/tenstorrent.md, section 7"
@@ -25,9 +24,9 @@ def interpreter_checks(
     python = _python(device, interpreter, backend)
     checks = [python]
     if interpreter is not None and interpreter.version:
-        checks += [_packages(interpreter, backend), _ttnn(interpreter, backend)]
+        checks += [_packages(device, interpreter, backend), _ttnn(device, interpreter, backend)]
         if "numpy" in interpreter.packages:
-            checks.append(_numpy(interpreter, backend))
+            checks.append(_numpy(device, interpreter, backend))
     checks.append(_compiler(interpreter, places, environment, backend))
     if interpreter is not None and interpreter.version:
         checks.append(_ttml(device, interpreter, backend))
@@ -55,8 +54,8 @@ def _getting_a_python(device: str, backend: str) -> str:
         made = "tt-metal makes one when it is built with tt-train: docs/tenstorrent.md, section 7"
     else:
         made = (
-            "Install one (Debian, Ubuntu: sudo apt install python3.12 python3.12-venv), then, in "
-            "Trickster's folder: make tenstorrent-env"
+            "Install one (Debian, Ubuntu: sudo apt install python3.12 python3.12-venv), then:\n"
+            f"{_making(device)}"
         )
     return f"{made}\nOr name one: {_naming_a_python(device, backend)}"
 
@@ -66,17 +65,26 @@ def _naming_a_python(device: str, backend: str) -> str:
     return f"python -m engine preflight --device {device} {chosen}--python PATH"
 
 
-def _installing(interpreter: Interpreter, packages: str, backend: str) -> str:
+def _making(device: str) -> str:
+    """How to have the environment made or mended."""
+    return (
+        "“Make it” in the window's checklist makes one with all that is needed; so does\n"
+        f"python -m engine card-environment --device {device} (in a checkout also: make "
+        "tenstorrent-env)"
+    )
+
+
+def _installing(device: str, interpreter: Interpreter, packages: str, backend: str) -> str:
     """How to install packages: never into a Python that belongs to the system."""
-    fresh = "In Trickster's folder: make tenstorrent-env"
+    fresh = _making(device)
     if backend == "tt-train":  # that environment would have no ttml
         fresh = "Use the Python that tt-metal makes: docs/tenstorrent.md, section 7"
     if not interpreter.is_environment:
         return fresh
-    return f"{interpreter.path} -m pip install {packages}\nOr {fresh[0].lower()}{fresh[1:]}"
+    return f"{fresh}\nOr install by hand: {interpreter.path} -m pip install {packages}"
 
 
-def _packages(interpreter: Interpreter, backend: str) -> Check:
+def _packages(device: str, interpreter: Interpreter, backend: str) -> Check:
     title, missing = "The engine's packages", interpreter.missing()
     if not missing:
         return Check("packages", title, "ok", "all there")
@@ -85,12 +93,12 @@ def _packages(interpreter: Interpreter, backend: str) -> Check:
     return Check(
         "packages", title, "missing",
         f"{count} {'are' if len(missing) > 1 else 'is'} missing in the worker's Python",
-        f"Missing: {', '.join(missing)}\n{_installing(interpreter, quoted, backend)}",
+        f"Missing: {', '.join(missing)}\n{_installing(device, interpreter, quoted, backend)}",
     )  # fmt: skip
 
 
-def _ttnn(interpreter: Interpreter, backend: str) -> Check:
-    install = _installing(interpreter, f"ttnn=={TTNN_VERSION} 'numpy<2'", backend)
+def _ttnn(device: str, interpreter: Interpreter, backend: str) -> Check:
+    install = _installing(device, interpreter, f"ttnn=={TTNN_VERSION} 'numpy<2'", backend)
     if backend == "tt-train":  # a wheel's ttnn does not go with a ttml that was built here
         install = _BUILDING
     version = interpreter.packages.get("ttnn")
@@ -107,16 +115,15 @@ def _ttnn(interpreter: Interpreter, backend: str) -> Check:
     return Check("ttnn", "ttnn", "ok", f"{version or 'built from source'}{other}")
 
 
-def _numpy(interpreter: Interpreter, backend: str) -> Check:
+def _numpy(device: str, interpreter: Interpreter, backend: str) -> Check:
     title, version = "numpy below 2", interpreter.packages.get("numpy", "")
     major = version.partition(".")[0]
     if not major.isdigit():
         return Check("numpy", title, "unknown", "its version is not told")
     if int(major) >= 2:
         said = f"numpy {version}, but ttnn needs one below 2"
-        return Check(
-            "numpy", title, "missing", said, _installing(interpreter, "'numpy<2'", backend)
-        )
+        advice = _installing(device, interpreter, "'numpy<2'", backend)
+        return Check("numpy", title, "missing", said, advice)
     return Check("numpy", title, "ok", version)
 
 

@@ -358,6 +358,28 @@ def test_background_calls_end_in_the_windows_thread(qtbot: QtBot, open_bridge: O
     assert threads == [threading.main_thread()]
 
 
+def test_what_a_call_reports_is_heard_in_order_in_the_windows_thread(
+    qtbot: QtBot, open_bridge: Open
+) -> None:
+    bridge, _ = open_bridge()
+    heard: list[object] = []
+    threads: set[threading.Thread] = set()
+
+    def progress(report: object) -> None:
+        heard.append(report)
+        threads.add(threading.current_thread())
+
+    def work(report: Callable[[object], None]) -> str:
+        for number in range(3):
+            report(number)
+        return "done"
+
+    bridge.run_reporting(work, progress, heard.append, heard.append)
+    qtbot.waitUntil(lambda: len(heard) == 4, timeout=10_000)
+    assert heard == [0, 1, 2, "done"]
+    assert threads == {threading.main_thread()}
+
+
 def test_a_cancelled_call_is_not_heard_of(qtbot: QtBot, open_bridge: Open) -> None:
     bridge, _ = open_bridge()
     gate, heard = threading.Event(), []

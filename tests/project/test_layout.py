@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.devices.interpreter import TTNN_VERSION
+from tests.engine.devices.fake_base import Base
 from tests.project import ROOT
 
 FOLDERS = {"trickster_gui", "engine", "resources", "tests", "benchmarks", "docs", ".ci"}
@@ -20,7 +22,6 @@ FILES = {
     "main.py",
     "Makefile",
     "constraints.txt",
-    "constraints-tenstorrent.txt",
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
@@ -69,7 +70,7 @@ def makefile(tmp_path: Path) -> Path:
         pytest.skip("make is not installed")
     folder = tmp_path / "clone"
     folder.mkdir()
-    for name in ("Makefile", "pyproject.toml", "constraints.txt", "constraints-tenstorrent.txt"):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, folder)
     return folder
 
@@ -82,10 +83,12 @@ def interpreter(folder: Path, lines: str) -> str:
     return str(path)
 
 
-def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    own = {name: value for name, value in os.environ.items() if "MAKE" not in name}
+def make(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    program = shutil.which("make")
+    assert program is not None
+    own = {name: value for name, value in os.environ.items() if "MAKE" not in name} | more
     return subprocess.run(
-        ["make", *arguments], cwd=folder, env=own, capture_output=True, text=True, check=False
+        [program, *arguments], cwd=folder, env=own, capture_output=True, text=True, check=False
     )
 
 
@@ -131,11 +134,13 @@ def test_make_says_which_package_brings_venv(makefile: Path) -> None:
 
 # The environment for Tenstorrent cards
 
+CARD_PINS = "resources/constraints-tenstorrent.txt"
+
 
 def test_the_card_environment_is_pinned_without_torch_and_qt() -> None:
-    text = (ROOT / "constraints-tenstorrent.txt").read_text(encoding="utf-8").lower()
+    text = (ROOT / CARD_PINS).read_text(encoding="utf-8").lower()
     pins = [line for line in text.splitlines() if line and not line.startswith("#")]
-    assert "ttnn==0.81.1" in pins
+    assert f"ttnn=={TTNN_VERSION}" in pins
     assert "numpy<2" in pins
     assert not any(pin.startswith(("torch", "pyside", "shiboken")) for pin in pins)
 
@@ -143,33 +148,49 @@ def test_the_card_environment_is_pinned_without_torch_and_qt() -> None:
 def test_both_environments_have_the_same_versions_of_what_the_engine_needs() -> None:
     lines = {
         name: set((ROOT / name).read_text(encoding="utf-8").splitlines())
-        for name in ("constraints.txt", "constraints-tenstorrent.txt")
+        for name in ("constraints.txt", CARD_PINS)
     }
-    shared = {line for line in lines["constraints-tenstorrent.txt"] if "==" in line}
-    assert shared - {"ttnn==0.81.1"} <= lines["constraints.txt"]
+    shared = {line for line in lines[CARD_PINS] if "==" in line}
+    assert shared - {f"ttnn=={TTNN_VERSION}"} <= lines["constraints.txt"]
 
 
-def test_make_says_which_python_ttnn_needs(makefile: Path) -> None:
-    old = interpreter(makefile, "exit 1")
-    done = make(makefile, "tenstorrent-env", f"TT_PYTHON={old}")
+@pytest.fixture
+def clone(makefile: Path) -> Path:
+    """The same folder with the engine in it, which makes the environment."""
+    for name in ("engine", "resources"):
+        shutil.copytree(ROOT / name, makefile / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return makefile
+
+
+def test_make_says_which_python_ttnn_needs(clone: Path) -> None:
+    old = interpreter(clone, "exit 1")
+    done = make(clone, "tenstorrent-env", f"TT_PYTHON={old}", f"PYTHON={sys.executable}")
+    assert done.returncode != 0
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("engine "))
+    assert "some-python cannot be used as a Python" in line
+    assert "sudo apt install python3.12 python3.12-venv" in line
+    assert not (clone / ".venv-tenstorrent").exists()
+
+
+def test_make_says_so_where_there_is_no_python_at_all(makefile: Path) -> None:
+    sh = shutil.which("sh")
+    assert sh is not None
+    bare = makefile / "bin"
+    bare.mkdir()
+    (bare / "sh").symlink_to(sh)
+    done = make(makefile, "tenstorrent-env", "PYTHON=none", PATH=str(bare), HOME=str(makefile))
     assert done.returncode != 0
     (line,) = (line for line in done.stderr.splitlines() if "***" not in line)
     assert "ttnn exists for Python 3.12 and 3.10 only" in line
-    assert "sudo apt install python3.12 python3.12-venv" in line
-    assert not (makefile / ".venv-tenstorrent").exists()
 
 
-def test_make_installs_the_bare_engine_and_ttnn_into_its_own_environment(makefile: Path) -> None:
-    """With a Python that writes down what it is told, and makes an environment of itself."""
-    said = makefile / "said"
-    python = interpreter(
-        makefile,
-        f'echo "$@" >> {said}\n'
-        'if [ "$1 $2" = "-m venv" ]; then mkdir -p $4/bin; cp "$0" $4/bin/python; fi',
-    )
-    done = make(makefile, "tenstorrent-env", f"TT_PYTHON={python}")
+@pytest.mark.skipif(sys.platform != "linux", reason="cards train on Linux only")
+def test_make_has_the_engine_make_the_environment(clone: Path) -> None:
+    base = Base(clone / "base", clone / ".venv-tenstorrent")
+    arguments = ("tenstorrent-env", f"TT_PYTHON={base.python}", f"PYTHON={sys.executable}")
+    done = make(clone, *arguments)
     assert done.returncode == 0, done.stderr
-    assert (makefile / ".venv-tenstorrent" / "bin" / "python").exists()
-    assert not (makefile / ".venv").exists()
-    install = said.read_text().splitlines()[-1]
-    assert install.endswith("-c constraints-tenstorrent.txt -e . ttnn")
+    assert done.stdout.splitlines()[-2] == f"{clone}/.venv-tenstorrent/bin/python"
+    assert done.stdout.splitlines()[-1].endswith("-m engine preflight --device n150:0")
+    assert not (clone / ".venv").exists()
+    assert f"-c {clone}/{CARD_PINS} " in base.said()[-1]

@@ -21,15 +21,19 @@ from trickster_gui.bridge.wording import describe
 
 OnDone = Callable[[Any], None]
 OnError = Callable[[str], None]
+OnProgress = Callable[[Any], None]
 _STOP_MS = 3_000
+_THREADS = 3  # an environment that is made holds one for minutes, tools that hang another
 
 
 class Task(QObject):
     """One piece of background work. ``done`` carries its result, ``failed`` a sentence.
 
     Exactly one of them is emitted, in the window's thread, unless the task is cancelled first.
+    ``progressed`` carries what the work reports until then.
     """
 
+    progressed = Signal(object)
     done = Signal(object)
     failed = Signal(str)
     ended = Signal()
@@ -51,6 +55,11 @@ class Task(QObject):
             signal.emit(value)
             self.ended.emit()
 
+    def progress(self, report: object) -> None:
+        """The work has come so far."""
+        if not self._over:
+            self.progressed.emit(report)
+
     def succeed(self, result: object) -> None:
         """The work is done."""
         self._finish(self.done, result)
@@ -61,8 +70,9 @@ class Task(QObject):
 
 
 class _Relay(QObject):
-    """Carries the end of a call from the pool's thread to the window's."""
+    """Carries what comes of a call from the pool's thread to the window's."""
 
+    progressed = Signal(object)
     done = Signal(object)
     failed = Signal(str)
 
@@ -70,10 +80,11 @@ class _Relay(QObject):
 class _Call(QRunnable):
     """One call in a thread of the pool."""
 
-    def __init__(self, call: Callable[[], object], task: Task) -> None:
+    def __init__(self, call: Callable[[OnProgress], object], task: Task) -> None:
         super().__init__()
         self._call, self._task = call, task
         self._relay = _Relay()
+        self._relay.progressed.connect(task.progress)
         self._relay.done.connect(task.succeed)
         self._relay.failed.connect(task.fail)
 
@@ -81,7 +92,7 @@ class _Call(QRunnable):
         if self._task.cancelled:
             return
         try:
-            result = self._call()
+            result = self._call(self._relay.progressed.emit)
         except Exception as error:  # the last line of defence: it becomes a message
             self._relay.failed.emit(describe(error))
         else:
@@ -94,13 +105,21 @@ class Background(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._pool = QThreadPool(self)
-        self._pool.setMaxThreadCount(2)
+        self._pool.setMaxThreadCount(_THREADS)
         self._tasks: set[Task] = set()
         self._calls: dict[Task, _Call] = {}
 
     def call(self, call: Callable[[], object], on_done: OnDone, on_error: OnError) -> Task:
         """Run ``call`` in a thread; it must touch no widget."""
+        return self.reporting_call(lambda report: call(), lambda report: None, on_done, on_error)
+
+    def reporting_call(
+        self, call: Callable[[OnProgress], object], on_progress: OnProgress, on_done: OnDone,
+        on_error: OnError,
+    ) -> Task:  # fmt: skip
+        """Run ``call`` in a thread; what it hands to its argument goes to ``on_progress``."""
         task = self._new_task(on_done, on_error)
+        task.progressed.connect(on_progress)
         if self._pool.activeThreadCount() == 0:  # no thread is inside any of them any more
             self._calls.clear()
         job = _Call(call, task)

@@ -11,7 +11,7 @@ from PySide6.QtCore import QObject, QThread, Signal, Slot
 from engine.run_directory import Command
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
-from trickster_gui.bridge.background import Background, OnDone, OnError, Task
+from trickster_gui.bridge.background import Background, OnDone, OnError, OnProgress, Task
 from trickster_gui.bridge.follower import RunFollower
 from trickster_gui.bridge.launcher import EngineLauncher, Launcher
 from trickster_gui.bridge.orders import (
@@ -242,6 +242,14 @@ class RunBridge(QObject):
         """Run ``call`` (which must touch no widget) in a thread; its result goes to ``on_done``,
         a sentence about its error to ``on_error``, both in the window's thread."""
         return self._background.call(call, on_done, on_error)
+
+    def run_reporting(
+        self, call: Callable[[OnProgress], object], on_progress: OnProgress, on_done: OnDone,
+        on_error: OnError,
+    ) -> Task:  # fmt: skip
+        """As ``run_in_background``; what ``call`` hands to its argument while it goes on goes to
+        ``on_progress``, in the window's thread."""
+        return self._background.reporting_call(call, on_progress, on_done, on_error)
 
     def calibrate(self, on_line: Callable[[str], None], on_done: OnDone, on_error: OnError) -> Task:
         """Measure this machine's speed in a child process (about 12 s)."""

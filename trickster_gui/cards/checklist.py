@@ -20,6 +20,8 @@ from PySide6.QtWidgets import (
 
 from engine.devices.check import Check
 from engine.devices.preflight import Preflight
+from trickster_gui.cards.environment import EnvironmentMaker
+from trickster_gui.cards.python_row import PythonRow
 from trickster_gui.cards.readiness import CardReadiness
 from trickster_gui.controls import fonts
 from trickster_gui.controls.text import Text
@@ -41,17 +43,19 @@ class Checklist(QDialog):
     again = Signal(object)
 
     def __init__(
-        self, device: str, title: str, readiness: CardReadiness, themes: ThemeSource,
-        parent: QWidget | None = None, *, backend: str = "ttnn",
+        self, device: str, title: str, readiness: CardReadiness, maker: EnvironmentMaker,
+        themes: ThemeSource, parent: QWidget | None = None, *, backend: str = "ttnn",
     ) -> None:  # fmt: skip
         super().__init__(parent)
         self.device, self.backend = device, backend
         self._title, self._readiness, self._themes = title, readiness, themes
+        self._maker = maker
         self.setWindowTitle(f"Training on {device}")
         self.resize(*_SIZE)
         self._make()
         self._arrange()
         readiness.changed.connect(self._changed)
+        maker.changed.connect(self._show_making)
         themes.changed.connect(self._render)
         self._render()
 
@@ -69,15 +73,14 @@ class Checklist(QDialog):
             Qt.TextInteractionFlag.TextBrowserInteraction
             | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
-        self.python = Text(self._themes, fonts.base(), "text", parent=self)
-        self.choose = self._button(
-            "Choose…", "Choose the Python that a worker for this card runs under"
-        )
-        self.choose.clicked.connect(self._choose_python)
+        self.row = PythonRow(self._themes, self)
+        self.row.make_wanted.connect(self._make_environment)
+        self.row.cancel_wanted.connect(self._maker.cancel)
+        self.row.choose_wanted.connect(self._choose_python)
         self.copy = self._button("Copy", "Copy the whole list as text")
         self.copy.clicked.connect(self._copy)
         self.check = self._button("Check again", "Check everything again")
-        self.check.clicked.connect(lambda: self.again.emit(None))
+        self.check.clicked.connect(self._check_again)
         self.done_button = self._button("Close", "Close this list")
         self.done_button.clicked.connect(self.close)
 
@@ -90,13 +93,6 @@ class Checklist(QDialog):
         return button
 
     def _arrange(self) -> None:
-        label = QLabel("Python for the worker", self)
-        label.setFont(fonts.base(600))
-        row = QHBoxLayout()
-        row.setSpacing(10)
-        row.addWidget(label)
-        row.addWidget(self.python, 1)
-        row.addWidget(self.choose)
         buttons = QHBoxLayout()
         buttons.setSpacing(8)
         buttons.addWidget(self.copy)
@@ -109,8 +105,7 @@ class Checklist(QDialog):
         column.addWidget(self.heading)
         column.addWidget(self.summary)
         column.addWidget(self.list, 1)
-        column.addLayout(row)
-        column.addSpacing(2)
+        column.addWidget(self.row)
         column.addLayout(buttons)
 
     def _changed(self, device: str) -> None:
@@ -130,8 +125,7 @@ class Checklist(QDialog):
         self.summary.setText(said)
         self.summary.setToolTip(said)
         self.summary.setAccessibleName(said)
-        self.check.setEnabled(not state.checking)
-        self.choose.setEnabled(not state.checking)
+        self._show_making()
         self.copy.setEnabled(state.report is not None)
         self._show_report(state.report, theme)
 
@@ -139,12 +133,15 @@ class Checklist(QDialog):
         at = self.list.verticalScrollBar().value()
         self.list.setHtml("" if report is None else _page(report, theme))
         self.list.verticalScrollBar().setValue(at)
-        interpreter = None if report is None else report.interpreter
-        self.python.set_role("muted" if interpreter is None else "text")
-        path = "none found" if interpreter is None else str(interpreter)
-        self.python.setText("" if report is None else path)
-        self.python.setToolTip(path)
-        self.python.setAccessibleName(f"Python for the worker: {path}")
+
+    def _show_making(self) -> None:
+        """Show how far the environment is: it may be begun here, and go on when this is closed."""
+        state = self._readiness.state(self.device, self.backend)
+        making = self._maker.state
+        # What is made has ttnn's own operations, and not tt-train's ttml.
+        of_use = self.backend == "ttnn"
+        self.row.show_state(state.report, making, checking=state.checking, of_use=of_use)
+        self.check.setEnabled(not state.checking and making.step == "idle")
 
     def _copy(self) -> None:
         report = self._readiness.state(self.device, self.backend).report
@@ -159,7 +156,15 @@ class Checklist(QDialog):
             str(start.parent if start is not None else Path.home()),
         )  # fmt: skip
         if chosen:
+            self._maker.forget_error()
             self.again.emit(Path(chosen))
+
+    def _make_environment(self) -> None:
+        self._maker.make(self.device)
+
+    def _check_again(self) -> None:
+        self._maker.forget_error()
+        self.again.emit(None)
 
 
 def _sentence(text: str) -> str:

@@ -11,6 +11,7 @@ from engine.run_spec import RunSpec, label_of
 from engine.spec import ModelSpec
 from trickster_gui.bridge import RunBridge
 from trickster_gui.cards.checklist import Checklist
+from trickster_gui.cards.environment import EnvironmentMaker
 from trickster_gui.cards.readiness import CardReadiness, CardState
 from trickster_gui.design.binding import apply_fix, fix_words
 from trickster_gui.devices import Surroundings
@@ -37,6 +38,8 @@ class CardDesk(QObject):
         super().__init__(parent)
         self._window, self._messages = window, messages
         self.readiness = CardReadiness(bridge.run_in_background, self)
+        self.maker = EnvironmentMaker(bridge.run_reporting, self)
+        self.maker.made.connect(self._environment_made)
         self.checklist: Checklist | None = None
         self._show_when_known = ""  # a card just chosen: its list opens if something is missing
         self._tell_when_known = ""  # one that shall be trained on otherwise: the bar says so
@@ -89,8 +92,9 @@ class CardDesk(QObject):
             self.checklist.deleteLater()
         title, backend = self._window.around.title(device), self._backend
         self.checklist = Checklist(
-            device, title, self.readiness, self._window.themes, self._window, backend=backend
-        )
+            device, title, self.readiness, self.maker, self._window.themes, self._window,
+            backend=backend,
+        )  # fmt: skip
         self.checklist.again.connect(lambda python: self.readiness.check(device, python, backend))
         if self.readiness.state(device, backend).report is None:
             self.readiness.check(device, backend=backend)
@@ -99,10 +103,17 @@ class CardDesk(QObject):
         self.checklist.list.setFocus()
 
     def close(self) -> None:
-        """End checks and close the list."""
+        """End checks and what is being made, and close the list."""
+        self.maker.stop()
         self.readiness.stop()
         if self.checklist is not None:
             self.checklist.close()
+
+    def _environment_made(self, device: str) -> None:
+        """Check the card that it was made for, and the others that it may help."""
+        for backend in {"ttnn", self._backend}:
+            for name in {device, *self.readiness.problems(backend)}:
+                self.readiness.check_again(name, backend)
 
     def _chosen(self, device: str) -> None:
         self._tell_of_chips(device)

@@ -50,6 +50,8 @@ class CardReadiness(QObject):
         self._states: dict[tuple[str, str], CardState] = {}
         self._stopping = threading.Event()
         self._waiting: list[tuple[str, str]] = []
+        # To be checked again when their check has ended.
+        self._once_more: set[tuple[str, str]] = set()
 
     def state(self, device: str, backend: str = "ttnn") -> CardState:
         """What is known now."""
@@ -80,6 +82,13 @@ class CardReadiness(QObject):
             lambda reason: self._set(key, CardState(state.report, error=reason)),
         )
 
+    def check_again(self, device: str, backend: str = "ttnn") -> None:
+        """Check a card now; where that is under way, once more afterwards."""
+        if self.state(device, backend).checking:
+            self._once_more.add((device, backend))
+        else:
+            self.check(device, backend=backend)
+
     def check_new(self, devices: list[str], backend: str = "ttnn") -> None:
         """Check those of which nothing is known yet, one after the other."""
         known = (*self._states, *self._waiting)
@@ -102,8 +111,13 @@ class CardReadiness(QObject):
     def _set(self, key: tuple[str, str], state: CardState) -> None:
         self._states[key] = state
         self.changed.emit(*key)
-        if not state.checking:
-            self._check_next()
+        if state.checking:
+            return
+        if key in self._once_more:
+            self._once_more.discard(key)
+            device, backend = key
+            self.check(device, backend=backend)
+        self._check_next()
 
 
 def _checked(device: str, backend: str, python: Path | None, stop: Callable[[], bool]) -> Preflight:

@@ -26,6 +26,7 @@ from engine.run_directory import RunDirectory
 from engine.run_spec import label_of
 from trickster_gui.bridge import RunBridge, RunState, Watched
 from trickster_gui.controls import fonts
+from trickster_gui.controls.progress_line import ProgressLine
 from trickster_gui.controls.text import Text
 from trickster_gui.document import Document
 from trickster_gui.monitor import predictions, readings
@@ -36,7 +37,6 @@ from trickster_gui.monitor.exporter import Exporter
 from trickster_gui.monitor.facts import Facts
 from trickster_gui.monitor.header import Header
 from trickster_gui.monitor.history import History
-from trickster_gui.monitor.progress import ProgressLine
 from trickster_gui.monitor.sample_view import SampleView
 from trickster_gui.monitor.verdicts import broken_numbers, rising_validation
 from trickster_gui.theme import Theme, ThemeSource

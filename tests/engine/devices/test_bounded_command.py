@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -86,3 +87,22 @@ def test_the_wait_can_be_ended(tmp_path: Path) -> None:
     answer = run_bounded((str(tool),), timeout_s=60, stop=lambda: time.monotonic() - began > 0.2)
     assert answer.problem == "tool was not waited for"
     assert time.monotonic() - began < 5
+
+
+def test_output_is_handed_on_as_it_comes(tmp_path: Path) -> None:
+    heard: list[bytes] = []
+    tool = program(tmp_path, "tool", "echo one; echo no >&2; sleep 60")
+    answer = run_bounded(
+        (str(tool),), timeout_s=60, stop=lambda: bool(heard), on_output=heard.append
+    )
+    assert (heard, answer.problem) == ([b"one\n"], "tool was not waited for")
+
+
+def test_a_file_can_be_kept_open_in_what_is_started() -> None:
+    read, write = os.pipe()
+    command = (sys.executable, "-c", f"import os; os.write({write}, b'held')")
+    assert run_bounded(command, timeout_s=10, keep_open=(write,)).problem == ""
+    assert "Bad file descriptor" in run_bounded(command, timeout_s=10).problem
+    assert os.read(read, 100) == b"held"
+    os.close(read)
+    os.close(write)

@@ -241,7 +241,10 @@ def test_what_the_worker_s_python_lacks(
     found = report(stand_in.ready_places(tmp_path), stand_in.python(tmp_path / "python", there))
     assert [check.name for check in found.blocking] == [name]
     assert said in found.blocking[0].found
-    assert "make tenstorrent-env" in found.blocking[0].advice
+    advice = found.blocking[0].advice
+    assert "“Make it”" in advice
+    assert "python -m engine card-environment --device n150:0" in advice
+    assert "make tenstorrent-env" in advice
 
 
 def test_a_python_of_another_version(tmp_path: Path) -> None:

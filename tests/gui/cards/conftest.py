@@ -32,6 +32,7 @@ def cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[PresentCard,
     places = dataclasses.replace(places, driver_class=root)
     monkeypatch.setattr(preflight, "Places", lambda: places)
     monkeypatch.setattr(interpreter, "candidates", lambda: ())
+    monkeypatch.setattr(interpreter, "own_environment", lambda: tmp_path / "environment")
     return boards_of(driver_readings(root))
 
 

@@ -48,7 +48,7 @@ def test_it_says_what_is_there_and_what_is_missing(checklist: Checklist) -> None
     assert "✗" in text
     assert re.search(r"Python for the worker · missing", text)
     assert "sudo apt install python3.12" in text
-    assert checklist.python.text() == "none found"
+    assert checklist.row.python.text() == "none found"
 
 
 def test_its_controls_have_names_and_are_reached_by_keyboard(checklist: Checklist) -> None:
@@ -106,7 +106,7 @@ def test_check_again_sees_what_was_mended(
     assert "Kernel driver" in checklist.list.toPlainText(), "the last list stays meanwhile"
     settled(application, qtbot)
     assert checklist.summary.text() == "Training on n150:0 can start"
-    assert checklist.python.text() == str(python)
+    assert checklist.row.python.text() == str(python)
     assert "✗" not in checklist.list.toPlainText()
     assert checklist.sizeHint() == before, "nothing jumps"
 
@@ -116,9 +116,9 @@ def test_a_python_can_be_chosen_and_is_remembered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(python), ""))
-    QTest.mouseClick(checklist.choose, Qt.MouseButton.LeftButton)
+    QTest.mouseClick(checklist.row.choose, Qt.MouseButton.LeftButton)
     settled(application, qtbot)
-    assert checklist.python.text() == str(python)
+    assert checklist.row.python.text() == str(python)
     assert checklist.summary.text() == "Training on n150:0 can start"
     assert remembered() == {"n150:0": python}
 
@@ -129,13 +129,13 @@ def test_a_file_that_is_no_fitting_python_changes_nothing(
 ) -> None:  # fmt: skip
     old = stand_in.python(tmp_path / "old", version=(3, 11))
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(old), ""))
-    QTest.mouseClick(checklist.choose, Qt.MouseButton.LeftButton)
+    QTest.mouseClick(checklist.row.choose, Qt.MouseButton.LeftButton)
     settled(application, qtbot)
     assert "is Python 3.11.4; ttnn exists for 3.10 and 3.12 only" in checklist.summary.text()
     assert "Kernel driver" in checklist.list.toPlainText()
     assert remembered() == {}
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: ("", ""))
-    QTest.mouseClick(checklist.choose, Qt.MouseButton.LeftButton)
+    QTest.mouseClick(checklist.row.choose, Qt.MouseButton.LeftButton)
     assert not application.cards.readiness.state("n150:0").checking
 
 
@@ -154,6 +154,6 @@ def test_what_a_card_says_is_never_taken_for_markup(
         tmp_path / "bad", sources={"ttnn": "raise ImportError('<b>bold</b> <img src=x>')"}
     )
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(bad), ""))
-    QTest.mouseClick(checklist.choose, Qt.MouseButton.LeftButton)
+    QTest.mouseClick(checklist.row.choose, Qt.MouseButton.LeftButton)
     settled(application, qtbot)
     assert "<b>bold</b> <img src=x>" in checklist.list.toPlainText()

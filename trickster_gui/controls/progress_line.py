@@ -1,4 +1,4 @@
-"""A thin bar: how far the run has come."""
+"""A thin bar: how far something has come."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from trickster_gui.theme import ThemeSource
 
 
 class ProgressLine(QWidget):
-    """Four pixels high, always there. ``role`` names its colour, a field of Theme."""
+    """Four pixels high, always there. ``role`` names its colour, a field of Theme.
 
-    def __init__(self, themes: ThemeSource, parent: QWidget | None = None) -> None:
+    ``of`` is what comes on, for whoever hears it.
+    """
+
+    def __init__(
+        self, themes: ThemeSource, parent: QWidget | None = None, *, of: str = "the run"
+    ) -> None:
         super().__init__(parent)
-        self._themes = themes
+        self._themes, self._of = themes, of
         self._fraction = 0.0
         self._role = "accent"
         self.setFixedHeight(4)
@@ -30,7 +35,7 @@ class ProgressLine(QWidget):
         fraction = min(max(fraction, 0.0), 1.0)
         if (fraction, role) != (self._fraction, self._role):
             self._fraction, self._role = fraction, role
-            self.setAccessibleName(f"{fraction:.0%} of the run")
+            self.setAccessibleName(f"{fraction:.0%} of {self._of}")
             self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
