@@ -55,8 +55,10 @@ class Decoder:
     def logits(self, inputs_BT: Ids) -> Array:
         """Scores of every next token, (B, T, V), on the host."""
         features_ND = self._features(inputs_BT)
-        scores = self._download(inputs_BT, features_ND)
+        logits_NV = self._head(inputs_BT).logits(features_ND)
         self.ops.free(features_ND)
+        scores = self.ops.download(logits_NV)[0, 0, :, : self.spec.vocab_size]
+        self.ops.free(logits_NV)
         rows, length = inputs_BT.shape
         apart: Array = scores.reshape(rows, whole_tiles(length), -1)
         return apart[:, :length]
@@ -72,15 +74,21 @@ class Decoder:
             room = min(self._constants.stored_length, self.spec.max_seq_len)
             if room > count:
                 inputs_T = self.ops.host.longer(inputs_T, room - count)
-        features_ND = self._features(inputs_T[None])
-        shape = (1, 1, 1, TILE)
-        place = self.ops.make(shape, "ids", partial(self.ops.host.filled, shape, count - 1))
-        row_D = self.ops.embedding(place, features_ND)
-        self.ops.free(place, features_ND)
-        scores = self._download(inputs_T[None], row_D)
-        self.ops.free(row_D)
-        first: Array = scores[0]
-        return first
+        logits_NV = self.next_scores(inputs_T[None], count)
+        scores: Array = self.ops.download(logits_NV)[0, 0, 0, : self.spec.vocab_size]
+        self.ops.free(logits_NV)
+        return scores
+
+    def next_scores(self, inputs_BT: Ids, count: int) -> Tensor:
+        """One tile of rows (32, V), of which the first belongs to token ``count`` - 1."""
+        ops, shape = self.ops, (1, 1, 1, TILE)
+        features_ND = self._features(inputs_BT)
+        place = ops.make(shape, "ids", partial(ops.host.filled, shape, count - 1))
+        row_D = ops.embedding(place, features_ND)
+        ops.free(place, features_ND)
+        logits_NV = self._head(inputs_BT).logits(row_D)
+        ops.free(row_D)
+        return logits_NV
 
     def loss_and_gradients(
         self, gradients: Gradients, inputs_BT: Ids, targets_BT: Ids, count: int,
@@ -120,15 +128,20 @@ class Decoder:
         self.ops.free(whole_ND)
         saved: list[BlockSaved | Tensor] = []
         for block in blocks:
-            before_ND = x_ND
-            x_ND, kept = block.forward(before_ND, dropout)
-            if self.checkpointing:
-                _free_all(self.ops, kept)
-                saved.append(before_ND)
-            else:
-                saved.append(kept)
-                self.ops.free(before_ND)
+            x_ND, kept = self._block_forward(block, x_ND, dropout)
+            saved.append(kept)
         return x_ND, saved
+
+    def _block_forward(
+        self, block: Block, x_ND: Tensor, dropout: Dropout
+    ) -> tuple[Tensor, BlockSaved | Tensor]:
+        """The stream after a block, and what it needs to go backward; takes x over."""
+        out_ND, inside = block.forward(x_ND, dropout)
+        if self.checkpointing:
+            _free_all(self.ops, inside)
+            return out_ND, x_ND
+        self.ops.free(x_ND)
+        return out_ND, inside
 
     def _block_backward(
         self, block: Block, gradients: Gradients, saved: BlockSaved | Tensor, gradient_ND: Tensor,
@@ -147,15 +160,19 @@ class Decoder:
         inputs.free(self.ops)
         dropout = Dropout(self.ops, 0.0)
         for block in self._blocks(inputs_BT):
-            before_ND = x_ND
-            x_ND, saved = block.forward(before_ND, dropout)
-            _free_all(self.ops, saved)
-            self.ops.free(before_ND)
+            x_ND = self._block_through(block, x_ND, dropout)
         features_ND, final = self._finish(x_ND)
         self.ops.free(x_ND)
         if final is not None:
             self.ops.free(*final)
         return features_ND
+
+    def _block_through(self, block: Block, x_ND: Tensor, dropout: Dropout) -> Tensor:
+        """The stream after a block, with nothing kept; takes x over."""
+        out_ND, inside = block.forward(x_ND, dropout)
+        _free_all(self.ops, inside)
+        self.ops.free(x_ND)
+        return out_ND
 
     def _embed(self, inputs: Batch) -> Tensor:
         """Vectors of tokens (and their positions) in the stream's format."""
@@ -239,12 +256,6 @@ class Decoder:
         """The position of every token."""
         rows, length = inputs.rows, inputs.length
         return Batch(self.ops, rows, length, partial(self.ops.host.places, rows, length))
-
-    def _download(self, inputs_BT: Ids, features_ND: Tensor) -> Array:
-        logits_NV = self._head(inputs_BT).logits(features_ND)
-        scores = self.ops.download(logits_NV)[0, 0, :, : self.spec.vocab_size]
-        self.ops.free(logits_NV)
-        return scores
 
     def _head(self, ids_BT: Ids) -> Head:
         return Head(self.ops, self.spec, self.parameters, self._constants_of(ids_BT.shape[1]))

@@ -26,7 +26,7 @@ class PeakMemory:
     peak_bytes: int
 
 
-_NO_ARRAY: Any = None
+NO_ARRAY: Any = None
 
 
 class Blank(NamedTuple):
@@ -45,7 +45,7 @@ def graph_peak_memory(spec: ModelSpec, run: RunSpec, banks: int = 1) -> PeakMemo
     operations, which tests hold to this.
     """
     ops = Ops(ShapeKernels(), banks)
-    updater = Updater(spec, run, ops, dict.fromkeys(placements(spec), _NO_ARRAY))
+    updater = Updater(spec, run, ops, dict.fromkeys(placements(spec), NO_ARRAY))
     ids: Any = Blank((run.batch_size, run.sequence_length(spec)))
     # Two micro-batches have all moments of more: gradients of earlier ones are there or not.
     parts = min(run.accumulation_steps, 2)

@@ -10,8 +10,8 @@ Dtype = Literal["fp32", "bf16", "ids"]
 Shape = tuple[int, int, int, int]
 
 TILE = 32
-_ROW_ALIGNMENT = 64
-_NUMBER_BYTES: dict[Dtype, int] = {"fp32": 4, "bf16": 2, "ids": 4}
+ROW_ALIGNMENT = 64
+NUMBER_BYTES: dict[Dtype, int] = {"fp32": 4, "bf16": 2, "ids": 4}
 
 
 def whole_tiles(size: int) -> int:
@@ -27,10 +27,10 @@ def stored_bytes(shape: Shape, dtype: Dtype, banks: int = 1) -> int:
     4 bytes each, padded to 64.
     """
     if dtype == "ids":
-        row = -(-math.prod(shape) * _NUMBER_BYTES[dtype] // _ROW_ALIGNMENT) * _ROW_ALIGNMENT
+        row = -(-math.prod(shape) * NUMBER_BYTES[dtype] // ROW_ALIGNMENT) * ROW_ALIGNMENT
         return row * banks
     tiles = shape[0] * shape[1] * (whole_tiles(shape[2]) // TILE) * (whole_tiles(shape[3]) // TILE)
-    return -(-tiles // banks) * banks * TILE * TILE * _NUMBER_BYTES[dtype]
+    return -(-tiles // banks) * banks * TILE * TILE * NUMBER_BYTES[dtype]
 
 
 class Ledger:
@@ -75,23 +75,26 @@ class Ledger:
 
 
 class Storage:
-    """Memory that one or more tensors stand for; it goes with the last of them."""
+    """Memory that one or more tensors stand for; it goes with the last of them.
 
-    __slots__ = ("_ledger", "_release", "_stored_bytes", "data", "owners")
+    ``entry`` is what it stands in the ledger with: its bytes.
+    """
+
+    __slots__ = ("_ledger", "_release", "data", "entry", "owners")
 
     def __init__(
         self, data: Any, count: int, ledger: Ledger, release: Callable[[Any], None]
     ) -> None:
         self.data = data
         self.owners = 0
-        self._stored_bytes, self._ledger, self._release = count, ledger, release
+        self.entry, self._ledger, self._release = count, ledger, release
         ledger.take(count)
 
     def drop(self) -> None:
         """One owner less."""
         self.owners -= 1
         if self.owners == 0:
-            self._ledger.give(self._stored_bytes)
+            self._ledger.give(self.entry)
             self._release(self.data)
             self.data = None
 

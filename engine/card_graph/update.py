@@ -19,10 +19,11 @@ class Updater:
     """A model with its optimizer on a card. ``weights`` are arrays by published name, fp32."""
 
     def __init__(
-        self, spec: ModelSpec, run: RunSpec, ops: Ops, weights: Mapping[str, Array]
-    ) -> None:
+        self, spec: ModelSpec, run: RunSpec, ops: Ops, weights: Mapping[str, Array],
+        decoder: type[Decoder] = Decoder,
+    ) -> None:  # fmt: skip
         self.ops = ops
-        self.decoder = Decoder(
+        self.decoder = decoder(
             spec, ops, PRECISIONS[run.precision], weights,
             checkpointing=run.gradient_checkpointing,
         )  # fmt: skip
@@ -58,6 +59,10 @@ class Updater:
     def apply(self, rate: float) -> None:
         """Update the weights and free the gradients."""
         self.optimizer.step(self._gradients, rate)
+
+    def apply_to(self, name: str, numbers: Mapping[str, Tensor]) -> None:
+        """The part of ``apply`` that updates one weight, with the optimizer's numbers."""
+        self.optimizer.update(name, self._gradients.by_name.pop(name), numbers)
 
     def drop(self) -> None:
         """Free the gradients instead of using them."""

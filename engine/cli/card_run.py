@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.cost.card_fit import check_memory
 from engine.devices.preflight import Preflight, require_ready
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
@@ -16,7 +17,5 @@ def ready_card(model: ModelSpec, run: RunSpec) -> Preflight | None:
     """
     report = require_ready(model, run)
     if report is not None and run.card_backend == "ttnn":
-        from engine.backends.tenstorrent.fit import check_memory
-
         check_memory(model, run)
     return report

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 from engine.cli.design import SPEC_HELP, add_changes, changed_design, changed_run
+from engine.cost.card_fit import check_memory, chip_memory
 from engine.cost.tt_train_memory import tt_train_memory
 from engine.devices.card import card_name
 from engine.devices.check import Check
@@ -77,8 +78,6 @@ def _checks(model: ModelSpec, run: RunSpec) -> tuple[Check, ...]:
 
 
 def _counted(model: ModelSpec, run: RunSpec) -> Check:
-    from engine.backends.tenstorrent.fit import check_memory, chip_memory
-
     try:
         peak = check_memory(model, run)
     except SpecError as error:
@@ -90,8 +89,6 @@ def _counted(model: ModelSpec, run: RunSpec) -> Check:
 
 def _estimated(model: ModelSpec, run: RunSpec) -> Check:
     """What tt-train takes is not counted by its operations: an estimate refuses nothing."""
-    from engine.backends.tenstorrent.fit import chip_memory
-
     chips = mesh_shape(run.device)[1]
     on_chip = run.replace(batch_size=run.batch_size // chips)
     peak, memory = tt_train_memory(model, on_chip).peak_bytes, chip_memory(run.device)

@@ -1,69 +1,88 @@
-"""What training on a Tenstorrent card takes beyond what the tape of torch's operations says.
+"""What a run takes of the memory of a Tenstorrent card, exactly, as its own operations take it.
 
-A card keeps tensors in tiles of 32 × 32 numbers, writes attention's matrices of scores out in 16
-bits, draws dropout's masks again instead of keeping them, and keeps its 16-bit weights beside the
-fp32 ones. This is an estimate for a slider: the exact count goes through the card's very
-operations (engine.card_graph.peak_memory), takes tens of milliseconds and is made before
-a run starts. It came to 0.50 to 1.36 times the estimate in 160 drawn designs, half of them below
-0.91.
+Counted are tensors. What a kernel of ttnn takes for itself within an operation is not known; ttnn's
+allocator on its mock devices agrees with this count to the byte.
 """
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
-from typing import NamedTuple
 
-from engine.cost.parameters import count
+from engine.card_graph.recording import Recording, recording
+from engine.card_graph.tensor import whole_tiles
+from engine.cost.card_course import CardCourse
+from engine.cost.passes import sampling_pass
+from engine.devices.card import card_name
+from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
 
-TILE = 32
-# The exact count was at least so much of the estimate.
-LEAST_OF_ESTIMATE = 0.5
+# Banks that a chip's DRAM is divided into. ttnn says 12 of an n150 and 8 of a p150; a p100 has an
+# eighth less memory, in banks of the same size.
+_WORMHOLE_BANKS, _BLACKHOLE_BANKS = 12, {"p100": 7}
+_MOST_BLACKHOLE_BANKS = 8
+# Optimizers that a card has. A run with another is refused before it starts; until then it is
+# counted as if it had the first, which keeps the most.
+_OPTIMIZERS = ("adamw", "sgd-momentum", "sgd")
 
 
-class CardExtra(NamedTuple):
-    """Bytes beside the tape's: in all, and for each sequence of the batch.
+def banks_of(device: str) -> int:
+    """Banks of one chip's DRAM of the card ``device`` ("n150:0")."""
+    name = card_name(device).partition(":")[0]
+    if name.startswith("p"):
+        return _BLACKHOLE_BANKS.get(name, _MOST_BLACKHOLE_BANKS)
+    return _WORMHOLE_BANKS
 
-    ``weights``: 16-bit copies. ``gradients``: a gradient on its way into its sum. ``scores``: kept
-    for the backward pass, and in work. ``reading``: of these what a pass without one needs.
-    ``logits``: a 16-bit copy of the vocabulary's scores.
+
+def card_peak(spec: ModelSpec, run: RunSpec, batch_size: int) -> int:
+    """The most bytes that a run takes of a chip of its card, with so many sequences a batch.
+
+    The device of the run must be a card.
     """
-
-    weights: int
-    gradients: int
-    scores: int
-    reading: int
-    logits: int
+    return _peak(card_course(spec, run), batch_size)
 
 
-def whole_tiles(size: int) -> int:
-    """``size`` rounded up to whole tiles."""
-    return -(-size // TILE) * TILE
+def largest_card_batch(spec: ModelSpec, run: RunSpec, room: int, most: int) -> int:
+    """The largest batch up to ``most`` whose run takes no more than ``room`` bytes; 0: none."""
+    course = card_course(spec, run)
+
+    def peak(batch: int) -> int:
+        return _peak(course, batch)
+
+    if peak(1) > room:
+        return 0
+    batch = 1
+    for _ in range(8):
+        # The highest of straight lines, but for whole banks: a tangent leads to the right place or
+        # beyond it, and from beyond it another leads back.
+        size = peak(batch)
+        slope = peak(batch + 1) - size
+        further = (room - size) // slope if slope > 0 else most
+        nearer, batch = batch, max(1, min(most, batch + further))
+        if batch == nearer:
+            break
+    while peak(batch) > room:
+        batch -= 1
+    while batch < most and peak(batch + 1) <= room:
+        batch += 1
+    return batch
+
+
+def card_course(spec: ModelSpec, run: RunSpec) -> CardCourse:
+    """The memory of a chip of the run's card in the course of the run; kept."""
+    if run.optimizer not in _OPTIMIZERS:
+        run = run.replace(optimizer=_OPTIMIZERS[0])
+    length = whole_tiles(run.sequence_length(spec))
+    text = max(length, whole_tiles(sampling_pass(spec, run).held))
+    return _kept_course(spec, recording(spec, run), length, text, banks_of(run.device))
 
 
 @lru_cache(maxsize=256)
-def on_tiles(spec: ModelSpec) -> ModelSpec:
-    """The design as a card stores it, its dropout's masks left out. To count with, not to build."""
-    return spec.replace(
-        hidden_dim=whole_tiles(spec.hidden_dim),
-        head_dim=whole_tiles(spec.head_size),
-        mlp_dim=whole_tiles(spec.mlp_dim),
-        vocab_size=whole_tiles(spec.vocab_size),
-        max_seq_len=whole_tiles(spec.max_seq_len),
-        dropout=0.0,
-    )
+def _kept_course(
+    spec: ModelSpec, recording: Recording, length: int, text: int, banks: int
+) -> CardCourse:
+    return CardCourse(spec, recording, length, text, banks)
 
 
-def card_extra(spec: ModelSpec, seq_len: int, *, mixed: bool, checkpointing: bool) -> CardExtra:
-    """What comes on top for a design ``on_tiles`` with sequences of whole tiles."""
-    counted = count(spec)
-    scores = spec.num_heads * seq_len * seq_len
-    kept = 1 if checkpointing else spec.num_layers
-    return CardExtra(
-        weights=2 * counted.total if mixed else 0,
-        gradients=4 * max(math.prod(weight.shape) for weight in counted.weights),
-        scores=(2 * kept + 8) * scores,
-        reading=8 * scores,
-        logits=2 * seq_len * spec.vocab_size,
-    )
+@lru_cache(maxsize=1024)
+def _peak(course: CardCourse, batch_size: int) -> int:
+    return course.peak(batch_size)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
-from engine.cost.card_memory import LEAST_OF_ESTIMATE
+from engine.cost.chips import as_used
 from engine.cost.limits import chip_batch, largest_batch, room_bytes, worst_bytes
-from engine.cost.memory import TrainingMemory, memory_of_batch
+from engine.cost.memory import Peak, fullest_of_batch, held_bytes
 from engine.cost.remedies import possible_changes
 from engine.cost.sharding import sharded_bytes
 from engine.devices.card import Device, card_name
@@ -50,6 +51,7 @@ class Fit:
         sharded_bytes: peak on one chip where weights, gradients and optimizer state are divided
             among the chips, an upper estimate; None on one chip.
         sharded_verdict: the verdict on that; None likewise.
+        kinds: what ``needed_bytes`` are taken for; they sum to it.
     """
 
     device: str
@@ -64,33 +66,48 @@ class Fit:
     placement: Placement = "one chip"
     sharded_bytes: int | None = None
     sharded_verdict: Verdict | None = None
+    kinds: Mapping[str, int] = field(default_factory=dict, hash=False)
 
 
 def fit(spec: ModelSpec, run: RunSpec, device: Device) -> Fit:
     """The verdict for a valid design and run on ``device``."""
-    run = run.replace(device=device.name)
+    run, whole = _on_device(run, device.name), device
+    device = as_used(device, run)
     batch = chip_batch(run.batch_size, device)
-    memory = memory_of_batch(spec, run, batch)
-    needed = memory.peak_bytes
+    peak = fullest_of_batch(spec, run, batch)
+    needed = peak.bytes
     verdict = _verdict(needed, device)
     several = device.chips > 1
     sharded = sharded_bytes(spec, run, device.chips, batch) if several else None
     sharded_verdict = None if sharded is None else _verdict(sharded, device)
-    found = Fit(
+    sentences = [_dominating(peak)]
+    if several:
+        sentences.append(_split(run, device, batch))
+    sentences += _advice(spec, run, device, needed, verdict)
+    if verdict == "does not fit" and sharded is not None and sharded_verdict in ("fits", "tight"):
+        sentences.append(_sharded(device, sharded, sharded_verdict))
+    if whole.chips > device.chips:
+        sentences.append(f"One of its {whole.chips} chips computes; tt-train uses all of them.")
+    return Fit(
         device=device.name,
         title=device.title,
         capacity_bytes=device.chip_memory_bytes,
         needed_bytes=needed,
         verdict=verdict,
         margin_bytes=_margin(needed, device),
-        reason="",
+        reason=" ".join(sentences),
         chip_batch=batch,
         overhead_bytes=device.overhead_bytes,
         placement="data-parallel" if several else "one chip",
         sharded_bytes=sharded,
         sharded_verdict=sharded_verdict,
+        kinds=peak.kinds,
     )
-    return replace(found, reason=_reason(spec, run, device, memory, found))
+
+
+@lru_cache(maxsize=64)
+def _on_device(run: RunSpec, name: str) -> RunSpec:
+    return run.replace(device=name)
 
 
 def _margin(needed: int, device: Device) -> int | None:
@@ -108,36 +125,23 @@ def _verdict(needed: int, device: Device) -> Verdict:
     return "fits" if sure else "tight"
 
 
-def _reason(
-    spec: ModelSpec, run: RunSpec, device: Device, memory: TrainingMemory, found: Fit
-) -> str:
-    sentences = [_dominating(memory)]
-    if device.chips > 1:
-        sentences.append(_split(run, device, found.chip_batch))
-    if found.verdict == "unknown":
-        sentences.append(f"The memory of {device.title} is not known.")
-    elif found.verdict == "does not fit":
-        if card_name(device.name) and not _surely_not(memory.peak_bytes, device):
-            sentences.append("An estimate: the count before a run may find room.")
-        sentences.append(_help(spec, run, device))
-        if found.sharded_verdict in ("fits", "tight") and found.sharded_bytes is not None:
-            sentences.append(_sharded(device, found.sharded_bytes, found.sharded_verdict))
-    elif found.verdict == "tight":
-        sentences.append(_why_tight(device, memory.peak_bytes))
-    return " ".join(sentences)
+def _advice(
+    spec: ModelSpec, run: RunSpec, device: Device, needed: int, verdict: Verdict
+) -> list[str]:
+    """What follows from the verdict."""
+    if verdict == "unknown":
+        return [f"The memory of {device.title} is not known."]
+    if verdict == "does not fit":
+        return [_help(spec, run, device)]
+    return [_why_tight(device, needed)] if verdict == "tight" else []
 
 
-def _surely_not(needed: int, device: Device) -> bool:
-    """Whether a card's own count, at the least that it was of an estimate, exceeds its memory."""
-    return needed * LEAST_OF_ESTIMATE > (device.chip_memory_bytes or 0)
-
-
-def _dominating(memory: TrainingMemory) -> str:
-    kind = max(memory.at_peak, key=lambda name: memory.at_peak[name])
-    share = percent(memory.at_peak[kind] / memory.peak_bytes)
+def _dominating(peak: Peak) -> str:
+    kind = max(peak.kinds, key=lambda name: peak.kinds[name])
+    share = percent(peak.kinds[kind] / peak.bytes)
     verb = "is" if kind == "optimizer" else "are"
     name = {"optimizer": "optimizer state"}.get(kind, kind)
-    return f"{binary_bytes(memory.peak_bytes)} at the peak; {name} {verb} {share} of it."
+    return f"{binary_bytes(peak.bytes)} at the peak; {name} {verb} {share} of it."
 
 
 def _split(run: RunSpec, device: Device, batch: int) -> str:
@@ -160,10 +164,7 @@ def _why_tight(device: Device, needed: int) -> str:
     if free is not None and needed + device.overhead_bytes > free:
         return f"Only {binary_bytes(free)} are free now: other programs hold the rest."
     if device.kind == "card" and device.allocator_slack:
-        return (
-            f"The card's own operations may take up to {binary_bytes(worst)}: they are counted "
-            "exactly before a run starts."
-        )
+        return f"What tt-train takes is an estimate: it may be up to {binary_bytes(worst)}."
     if worst > min(free or worst, device.chip_memory_bytes or worst):
         return f"Fragmentation may take it to {binary_bytes(worst)}, more than is free."
     return "Little is left for what the libraries take beside the tensors."
@@ -180,11 +181,11 @@ def _help(spec: ModelSpec, run: RunSpec, device: Device) -> str:
         batch = largest_batch(spec, lighter, device)
         if batch:
             return f"With {made} a batch of {batch:,} fits."
-    least = memory_of_batch(spec, lighter, 1)
-    states = least.weights_bytes + least.gradients_bytes + least.optimizer_bytes
+    held = held_bytes(spec, lighter)
+    states = sum(held)
     limit = (device.chip_memory_bytes or 0) - device.overhead_bytes
     if states > limit:
-        without = states - least.optimizer_bytes
+        without = states - held.optimizer
         sgd = "" if without > limit or run.optimizer == "sgd" else "plain SGD or "
         return (
             f"Weights, gradients and optimizer state alone take {binary_bytes(states)} at least: "

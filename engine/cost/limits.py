@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from engine.cost.memory import memory_of_batch, phase_lines
+from engine.cost.card_memory import largest_card_batch
+from engine.cost.chips import as_used
+from engine.cost.memory import peak_of_batch, phase_lines
 from engine.cost.parameters import count
-from engine.devices.card import Device
+from engine.devices.card import Device, card_name
 from engine.run_spec import RunSpec, run_parameters
 from engine.spec import ModelSpec, model_parameters
 
@@ -44,12 +46,15 @@ def largest_batch(spec: ModelSpec, run: RunSpec, device: Device) -> int:
     0 where not even one fits. On several chips a multiple of their number. Unknown memory
     raises ValueError.
     """
+    device = as_used(device, run)
     room = _room(device)
-    if count(spec).total * _least_bytes(run) > room:  # saves following the whole step
-        return 0
     if run.device != device.name:
         run = run.replace(device=device.name)
+    if count(spec).total * _least_bytes(run) > room:  # saves following the whole step
+        return 0
     fitting = _MAX_BATCH // device.chips
+    if card_name(device.name):
+        return _largest_on_card(spec, run, room, fitting) * device.chips
     for line in phase_lines(spec, run):
         largest = line.largest_batch(room)
         if largest is not None:
@@ -57,11 +62,25 @@ def largest_batch(spec: ModelSpec, run: RunSpec, device: Device) -> int:
     return fitting * device.chips
 
 
+def _largest_on_card(spec: ModelSpec, run: RunSpec, room: int, most: int) -> int:
+    """The largest batch of one chip, up to ``most``."""
+    if run.card_backend != "tt-train":
+        return largest_card_batch(spec, run, room, most)
+    low, high = 0, most + 1  # low fits (or is nothing), high does not
+    while high - low > 1:
+        middle = (low + high) // 2
+        fits = peak_of_batch(spec, run, middle) <= room
+        low, high = (middle, high) if fits else (low, middle)
+    return low
+
+
 def _least_bytes(run: RunSpec) -> int:
     """Bytes a parameter that an update holds whatever the optimizer: weight and gradient.
 
-    In pure bf16 the 16-bit weight and its fp32 copy.
+    In pure bf16 the 16-bit weight and its fp32 copy; in tt-train the 16-bit weight and gradient.
     """
+    if run.card_backend == "tt-train" and card_name(run.device):
+        return 4
     return 6 if run.precision == "bf16" else 8
 
 
@@ -71,13 +90,14 @@ def largest_context(spec: ModelSpec, run: RunSpec, device: Device) -> int:
     Found by bisection: memory never falls as the context grows. 0 where one token is too many.
     Unknown memory raises ValueError.
     """
+    device = as_used(device, run)
     room = _room(device)
     batch = chip_batch(run.batch_size, device)
     whole = run.replace(seq_len=None, device=device.name)
 
     def fits(context: int) -> bool:
         longer = spec.replace(max_seq_len=context)
-        return memory_of_batch(longer, whole, batch).peak_bytes <= room
+        return peak_of_batch(longer, whole, batch) <= room
 
     low, high = 0, _MAX_CONTEXT
     if fits(high):

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.cost.calibration import Calibration
+from engine.cost.chips import as_used
 from engine.cost.flops import recomputed_flops_per_token
 from engine.cost.limits import chip_batch
-from engine.cost.memory import memory_of_batch
+from engine.cost.memory import peak_of_batch
 from engine.cost.parameters import count
 from engine.cost.time import Estimate, flops_per_step, predicted_step
 from engine.devices.card import Device
@@ -130,8 +131,10 @@ def marginal(base: Baseline, name: str, direction: int = 1) -> Marginal | None:
 
 
 def _memory(spec: ModelSpec, run: RunSpec, device: Device | None) -> int:
-    batch = run.batch_size if device is None else chip_batch(run.batch_size, device)
-    return memory_of_batch(spec, run, batch).peak_bytes
+    batch = run.batch_size
+    if device is not None:
+        batch = chip_batch(run.batch_size, as_used(device, run))
+    return peak_of_batch(spec, run, batch)
 
 
 def _work(spec: ModelSpec, run: RunSpec) -> int:

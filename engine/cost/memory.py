@@ -3,8 +3,9 @@
 Phases are those of one step, then validation and samples, which with small batches can be the
 fullest. Counted is what they keep alive: weights, gradients, optimizer state, tensors saved for the
 backward pass, and the temporaries of each phase's largest operation. That is what CUDA reports
-as max_memory_allocated. The interpreter, libraries and fragmentation come on top. For a run on a
-Tenstorrent card it is an estimate.
+as max_memory_allocated. The interpreter, libraries and fragmentation come on top. A Tenstorrent
+card is counted by its own operations (engine.cost.card_memory), or where tt-train drives it
+estimated (engine.cost.tt_train_memory).
 """
 
 from __future__ import annotations
@@ -15,19 +16,28 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import NamedTuple
 
-from engine.cost.card_memory import card_extra, on_tiles, whole_tiles
+from engine.cost.card_course import CardCourse
+from engine.cost.card_memory import card_course, card_peak
 from engine.cost.optimizer_memory import state_bytes, table_bytes, update_bytes
 from engine.cost.parameters import count
 from engine.cost.passes import SamplingPass, ValidationPass, sampling_pass, validation_pass
 from engine.cost.reading_tape import ReadingTape
 from engine.cost.step_tape import StepTape
-from engine.cost.tape import END_OF_FORWARD, SAMPLING, UPDATE, VALIDATION, Moment
+from engine.cost.tape import (
+    BACKWARD_OF_LAST,
+    END_OF_FORWARD,
+    KINDS,
+    SAMPLING,
+    UPDATE,
+    VALIDATION,
+    Moment,
+)
+from engine.cost.tt_train_memory import tt_train_memory
 from engine.devices.card import card_name
 from engine.families.weight import Weight
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
 
-KINDS = ("weights", "gradients", "optimizer", "activations", "logits")
 _NOTHING = (0, 0, 0, 0, 0)
 _TWO_SIZES = itemgetter(0, 1)
 
@@ -125,7 +135,110 @@ def training_memory(spec: ModelSpec, run: RunSpec) -> TrainingMemory:
 
 def memory_of_batch(spec: ModelSpec, run: RunSpec, batch_size: int) -> TrainingMemory:
     """The same with another batch size; what was worked out before is kept."""
-    return _memory(_case(spec, run), batch_size)
+    if not card_name(run.device):
+        return _memory(_case(spec, run), batch_size)
+    if run.card_backend == "tt-train":
+        return _by_tt_train(spec, run.replace(batch_size=batch_size))
+    return _on_card(card_course(spec, run), batch_size)
+
+
+def peak_of_batch(spec: ModelSpec, run: RunSpec, batch_size: int) -> int:
+    """``peak_bytes`` of ``memory_of_batch``; quicker where that is all that is wanted."""
+    if card_name(run.device) and run.card_backend != "tt-train":
+        return card_peak(spec, run, batch_size)
+    return memory_of_batch(spec, run, batch_size).peak_bytes
+
+
+class Peak(NamedTuple):
+    """The fullest moment of a run: bytes, and what they are taken for."""
+
+    bytes: int
+    kinds: dict[str, int]
+
+
+def fullest_of_batch(spec: ModelSpec, run: RunSpec, batch_size: int) -> Peak:
+    """``peak_bytes`` and ``at_peak`` of ``memory_of_batch``, likewise."""
+    if card_name(run.device) and run.card_backend != "tt-train":
+        return _fullest_on_card(card_course(spec, run), batch_size)
+    memory = memory_of_batch(spec, run, batch_size)
+    return Peak(memory.peak_bytes, memory.at_peak)
+
+
+class Held(NamedTuple):
+    """Bytes that a step holds whatever its batch: weights, their gradients, optimizer state."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+
+
+def held_bytes(spec: ModelSpec, run: RunSpec) -> Held:
+    """What no smaller batch takes less of."""
+    if card_name(run.device) and run.card_backend != "tt-train":
+        course = card_course(spec, run)
+        return Held(course.weights, course.gradients, course.state)
+    if card_name(run.device):
+        least = memory_of_batch(spec, run, 1)
+        return Held(least.weights_bytes, least.gradients_bytes, least.optimizer_bytes)
+    return _held(spec, run.precision, run.optimizer)
+
+
+def _held(spec: ModelSpec, precision: str, optimizer: str) -> Held:
+    counted, pure = count(spec), precision == "bf16"
+    return Held(
+        # 16-bit weights and gradients, and an fp32 copy of the weights
+        weights=counted.total * (6 if pure else 4),
+        gradients=counted.total * (2 if pure else 4),
+        optimizer=state_bytes(optimizer, counted.weights) + table_bytes(optimizer, counted.weights),
+    )
+
+
+@lru_cache(maxsize=256)
+def _fullest_on_card(course: CardCourse, batch_size: int) -> Peak:
+    return Peak(*course.at_peak(batch_size))
+
+
+@lru_cache(maxsize=256)
+def _on_card(course: CardCourse, batch_size: int) -> TrainingMemory:
+    """As a card's own operations take it."""
+    phases = tuple(Phase(name, *filled) for name, filled in course.phases(batch_size).items())
+    return _of_phases(phases, course.weights, course.gradients, course.state)
+
+
+@lru_cache(maxsize=256)
+def _by_tt_train(spec: ModelSpec, run: RunSpec) -> TrainingMemory:
+    """As tt-train takes it: an estimate."""
+    found = tt_train_memory(spec, run)
+
+    def phase(name: str, activations: int, logits: int, gradients: int) -> Phase:
+        sizes = (found.weights, gradients, found.optimizer, activations, logits)
+        return Phase(name, sum(sizes), dict(zip(KINDS, sizes, strict=True)))
+
+    kept = found.activations - found.logits
+    phases = (
+        phase(END_OF_FORWARD, kept, found.logits, found.gradients),
+        phase(BACKWARD_OF_LAST, kept + found.working, found.logits, found.gradients),
+        phase(UPDATE, 0, 0, found.gradients),
+    )
+    return _of_phases(phases, found.weights, found.gradients, found.optimizer)
+
+
+def _of_phases(
+    phases: tuple[Phase, ...], weights: int, gradients: int, optimizer: int
+) -> TrainingMemory:
+    peak = max(phases, key=lambda phase: phase.bytes)
+    forward = next(phase for phase in phases if phase.name == END_OF_FORWARD)
+    return TrainingMemory(
+        weights_bytes=weights,
+        gradients_bytes=gradients,
+        optimizer_bytes=optimizer,
+        activations_bytes=forward.kinds["activations"],
+        logits_bytes=max(phase.kinds["logits"] for phase in phases),
+        peak_bytes=peak.bytes,
+        peak_phase=peak.name,
+        phases=phases,
+        at_peak=peak.kinds,
+    )
 
 
 class _Case(NamedTuple):
@@ -146,40 +259,20 @@ class _Case(NamedTuple):
     loss_chunk: int | None
     validation: ValidationPass
     sampling: SamplingPass
-    on_card: bool
 
 
 def _case(spec: ModelSpec, run: RunSpec) -> _Case:
-    if card_name(run.device):
-        return _Case(
-            on_tiles(spec), whole_tiles(run.sequence_length(spec)), run.precision, run.optimizer,
-            run.accumulation_steps > 1, run.gradient_checkpointing, False, "fused", None,
-            validation_pass(spec, run), sampling_pass(spec, run), True,
-        )  # fmt: skip
     return _Case(
         spec, run.sequence_length(spec), run.precision, run.optimizer, run.accumulation_steps > 1,
         run.gradient_checkpointing, attention_in_fp32(spec, run), run.attention, run.loss_chunk,
-        validation_pass(spec, run), sampling_pass(spec, run), False,
+        validation_pass(spec, run), sampling_pass(spec, run),
     )  # fmt: skip
 
 
 @lru_cache(maxsize=1024)
 def _memory(case: _Case, batch_size: int) -> TrainingMemory:
-    lines, spec, precision = _lines(case), case.spec, case.precision
-    phases = _phases(lines, batch_size)
-    peak = max(phases, key=lambda phase: phase.bytes)
-    forward = next(phase for phase in phases if phase.name == END_OF_FORWARD)
-    return TrainingMemory(
-        weights_bytes=peak.kinds["weights"],
-        gradients_bytes=count(spec).total * (2 if precision == "bf16" else 4),
-        optimizer_bytes=forward.kinds["optimizer"],
-        activations_bytes=forward.kinds["activations"],
-        logits_bytes=max(phase.kinds["logits"] for phase in phases),
-        peak_bytes=peak.bytes,
-        peak_phase=peak.name,
-        phases=phases,
-        at_peak=peak.kinds,
-    )
+    phases = _phases(_lines(case), batch_size)
+    return _of_phases(phases, *_held(case.spec, case.precision, case.optimizer))
 
 
 def _phases(lines: tuple[PhaseLine, ...], batch_size: int) -> tuple[Phase, ...]:
@@ -225,9 +318,8 @@ def attention_in_fp32(spec: ModelSpec, run: RunSpec) -> bool:
 def _lines(case: _Case) -> tuple[PhaseLine, ...]:
     spec, precision, optimizer = case.spec, case.precision, case.optimizer
     counted = count(spec)
-    pure = precision == "bf16"  # 16-bit weights and gradients, and an fp32 copy of the weights
-    weights = counted.total * (6 if pure else 4)
-    state = state_bytes(optimizer, counted.weights) + table_bytes(optimizer, counted.weights)
+    pure = precision == "bf16"
+    weights, _, state = _held(spec, precision, optimizer)
     step = StepTape(
         spec, case.seq_len, precision, case.checkpointing, case.held, case.in_fp32, case.kernel,
         case.loss_chunk,
@@ -245,32 +337,7 @@ def _lines(case: _Case) -> tuple[PhaseLine, ...]:
     updating = state + update_bytes(optimizer, counted.weights)
     lines.append(PhaseLine(UPDATE, (weights, 4 * counted.total, updating, 0, 0), _NOTHING))
     lines += _between_updates(case, weights, state)
-    return tuple(_as_on_card(case, lines) if case.on_card else lines)
-
-
-def _as_on_card(case: _Case, lines: list[PhaseLine]) -> list[PhaseLine]:
-    """The same with what a card takes beside it: an estimate (engine.cost.card_memory)."""
-    extra = card_extra(
-        case.spec, case.seq_len, mixed=case.precision == "bf16-mixed",
-        checkpointing=case.checkpointing,
-    )  # fmt: skip
-    found = []
-    for line in lines:
-        weights, gradients, state, fixed, chunk = line.fixed
-        growing, logits = line.per_sequence[3:]
-        if line.name in (VALIDATION, SAMPLING):
-            growing += extra.reading
-        elif line.name != UPDATE:
-            gradients += extra.gradients
-            growing += extra.scores
-            logits += extra.logits
-        found.append(
-            line._replace(
-                fixed=(weights + extra.weights, gradients, state, fixed, chunk),
-                per_sequence=(0, 0, 0, growing, logits),
-            )
-        )
-    return found
+    return tuple(lines)
 
 
 def _between_updates(case: _Case, weights: int, state: int) -> list[PhaseLine]:

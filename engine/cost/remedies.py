@@ -73,10 +73,13 @@ def remedies(spec: ModelSpec, run: RunSpec) -> tuple[Remedy, ...]:
 
 
 def _no_card_can(change: Change, spec: ModelSpec, run: RunSpec) -> bool:
-    """Whether the run is on a card, whose worker lacks what is changed."""
+    """Whether the run is on a card, whose worker lacks what is changed.
+
+    Its batch is that of one chip: whether all of them can share a batch is another question.
+    """
     if not card_name(run.device):
         return False
-    refused = {problem.field for problem in unsupported(spec, run)}
+    refused = {problem.field for problem in unsupported(spec, run)} - {"batch_size"}
     return not refused.isdisjoint(change.run | change.model)
 
 

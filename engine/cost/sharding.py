@@ -8,8 +8,9 @@ they are there. Two units are gathered at a time: the one in work, and the next 
 
 from __future__ import annotations
 
-from engine.cost.memory import phase_lines
+from engine.cost.memory import memory_of_batch, phase_lines
 from engine.cost.parameters import ParameterCount, count
+from engine.devices.card import card_name
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
 
@@ -24,13 +25,24 @@ def sharded_bytes(spec: ModelSpec, run: RunSpec, chips: int, chip_batch: int) ->
     number = 2 if run.precision == "bf16" else 4
     gathered = 2 * number * _largest_unit(counted)
     whole_gradients = number * _largest_unit(counted)
-    peak = 0
-    for line in phase_lines(spec, run):
-        weights, gradients, optimizer, *activations = line.fixed
-        fixed = _share(weights, chips) + _share(gradients, chips) + _share(optimizer, chips)
-        growing = line.sequences(chip_batch) * line.slope
-        peak = max(peak, fixed + gathered + whole_gradients + sum(activations) + growing)
-    return peak
+    divided, rest = _fullest(spec, run, chips, chip_batch)
+    return divided + rest + gathered + whole_gradients
+
+
+def _fullest(spec: ModelSpec, run: RunSpec, chips: int, chip_batch: int) -> tuple[int, int]:
+    """What of the fullest moment is divided among the chips, one chip's share, and the rest."""
+    found = []
+    if card_name(run.device):
+        for phase in memory_of_batch(spec, run, chip_batch).phases:
+            *shared, activations, logits = phase.kinds.values()
+            found.append((sum(_share(size, chips) for size in shared), activations + logits))
+    else:
+        for line in phase_lines(spec, run):
+            *shared, activations, logits = line.fixed
+            growing = line.sequences(chip_batch) * line.slope
+            share = sum(_share(size, chips) for size in shared)
+            found.append((share, activations + logits + growing))
+    return max(found, key=sum)
 
 
 def _largest_unit(counted: ParameterCount) -> int:

@@ -28,6 +28,8 @@ BACKWARD_OF_FIRST = "backward of the first block"
 BACKWARD_OF_EMBEDDING = "backward of the embedding"
 UPDATE = "update of the weights"
 VALIDATION, SAMPLING = "validation", "sampling"
+# What memory is taken for.
+KINDS = ("weights", "gradients", "optimizer", "activations", "logits")
 _MLP = ("gate", "up", "down")
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from engine.cost.calibration import Calibration, Speed
+from engine.cost.chips import as_used
 from engine.cost.experience import Drawn, Lesson, cost_of, experience, lessons
 from engine.cost.flops import flops_per_token, recomputed_flops_per_token
 from engine.cost.step_work import Work, optimizer_is_known, step_work
@@ -121,7 +122,7 @@ def predicted_step(
 ) -> Estimate | None:
     """Time of one update on ``device``; None where nothing is known of its speed."""
     if device.kind == "card":
-        rate = table_rate(device)
+        rate = table_rate(as_used(device, run))
         return None if rate is None else step_time(spec, run, rate)
     if calibration is None or calibration.device != device.name:
         return None

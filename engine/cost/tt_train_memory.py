@@ -53,6 +53,7 @@ class TtTrainMemory:
         gradients: one for each weight, kept from step to step.
         optimizer: AdamW's two moments in bf16; in full precision fp32 moments and fp32 masters.
         activations: what the forward pass keeps.
+        logits: of these the vocabulary's scores, with the copies that the loss makes.
         working: what the backward pass of the last block takes beside that, at its fullest.
     """
 
@@ -60,6 +61,7 @@ class TtTrainMemory:
     gradients: int
     optimizer: int
     activations: int
+    logits: int
     working: int
 
     @property
@@ -95,7 +97,7 @@ def tt_train_memory(
     )
     if efficient:  # the block that is being recomputed, whose input is another's output
         working += block - sizes.width
-    return TtTrainMemory(weights, weights, states, activations, working)
+    return TtTrainMemory(weights, weights, states, activations, sizes.logits(), working)
 
 
 def _up(number: int) -> int:
@@ -152,8 +154,11 @@ class _Sizes:
         dropped = self.width if self._spec.dropout and vectors == 2 else 0
         ids = 2 * self._rows * _FP32  # inputs and targets, 32-bit integers
         mask = self._positions**2 * _BF16
-        logits = _LOGITS * self._of(self._spec.vocab_size)
-        return vectors * self.width + dropped + self._norm() + logits + ids + mask
+        return vectors * self.width + dropped + self._norm() + self.logits() + ids + mask
+
+    def logits(self) -> int:
+        """The vocabulary's scores and what the loss makes of them."""
+        return _LOGITS * self._of(self._spec.vocab_size)
 
     def attention_backward(self) -> int:
         """Most that attention's backward pass has alive at once."""

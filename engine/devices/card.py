@@ -11,8 +11,6 @@ from engine.resource_files import ResourceError, read_resource_yaml
 
 DeviceKind = Literal["card", "cpu", "cuda", "mps"]
 _TABLE = "cards.yaml"
-# What a card takes is an estimate until a run starts: engine.cost.card_memory says how far off.
-_CARD_SLACK = 0.36
 
 
 @dataclass(frozen=True)
@@ -100,8 +98,6 @@ def _card(entry: Mapping[str, Any], table: Mapping[str, Any]) -> Device:
         printed_memory=f"{entry['dram_gb']} GB",
         utilisation=(low, likely, high),
         utilisation_source=table["utilisation_source"],
-        allocator_slack=_CARD_SLACK,
-        allocator_slack_bytes=chip_memory,
     )
 
 
@@ -109,6 +105,7 @@ def _scaled(number: int | None, factor: int) -> int | None:
     return None if number is None else number * factor
 
 
+@lru_cache(maxsize=256)
 def card_name(name: str) -> str:
     """The full name of a card that ``name`` means, such as n150:0 for n150; empty: no card."""
     base, _, number = name.strip().lower().partition(":")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QObject, Signal
 
+from engine.cost.card_fit import memory_problem
 from engine.devices.card import card_name
 from engine.devices.card_rules import NOT_VERIFIED, unsupported
 from engine.interop.tt_train_rules import mesh_shape
@@ -74,6 +75,9 @@ class CardDesk(QObject):
     def _can_be_trained(self, model: ModelSpec, run: RunSpec) -> bool:
         """Whether the run's card can train this design; where not, the first reason is told."""
         problems = unsupported(model, run)
+        if not problems and run.card_backend == "ttnn":  # tt-train's memory is an estimate
+            too_large = memory_problem(model, run)
+            problems = () if too_large is None else (too_large,)
         if problems:
             first = problems[0]
             self._messages.post(

@@ -20,8 +20,9 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QWidget
 
 from engine.cost.fit import Fit
-from engine.cost.memory import KINDS, TrainingMemory
+from engine.cost.memory import TrainingMemory
 from engine.cost.remedies import Remedy
+from engine.cost.tape import KINDS
 from engine.devices.card import Device
 from engine.words import binary_bytes, exact_count, percent
 from trickster_gui.cost import ink
@@ -112,18 +113,14 @@ class MemoryPanel(Part):
                 self.group.set_entry(row)
         self._update_words()
 
-    def show_memory(
-        self, whole: TrainingMemory, chips: Sequence[TrainingMemory], fits: Sequence[Fit]
-    ) -> None:
-        """Show a training step: of the whole batch, on one chip of each device, and its verdicts.
-
-        The composition is that of the chosen device's chip; the whole batch's without one.
-        """
-        self._memory, self._per_chip = whole, False
-        for row, memory, fit in zip(self.rows, chips, fits, strict=True):
-            row.show_fit(fit, memory)
+    def show_memory(self, memory: TrainingMemory, fits: Sequence[Fit]) -> None:
+        """Show a training step: what it takes of the chosen device's chip, and each device's
+        verdict."""
+        self._memory, self._per_chip = memory, False
+        for row, fit in zip(self.rows, fits, strict=True):
+            row.show_fit(fit)
             if row.selected:
-                self._memory, self._per_chip = memory, row.device.chips > 1
+                self._per_chip = row.device.chips > 1
         words = composition_words(self._memory)
         if words != self.toolTip():
             self.setToolTip(words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 from PySide6.QtCore import QPointF, QRect, QRectF, Qt
@@ -9,7 +10,7 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen, QPixmap, QPolygon
 from PySide6.QtWidgets import QWidget
 
 from engine.cost.fit import Fit
-from engine.cost.memory import KINDS, TrainingMemory
+from engine.cost.tape import KINDS
 from engine.devices.card import Device
 from engine.words import binary_bytes, exact_count
 from trickster_gui.cost import ink
@@ -38,7 +39,6 @@ class DeviceRow(Row):
         super().__init__(look, parent)
         self.device = device
         self.fit: Fit | None = None
-        self._memory: TrainingMemory | None = None
         self.selected = False
         self._still: tuple[object, QPixmap] | None = None
         self._source = source_text(device)
@@ -52,11 +52,11 @@ class DeviceRow(Row):
             self._describe()
             self.update()
 
-    def show_fit(self, fit: Fit, memory: TrainingMemory) -> None:
+    def show_fit(self, fit: Fit) -> None:
         """Show how much of the device a training step needs."""
-        if (fit, memory) == (self.fit, self._memory):
+        if fit == self.fit:
             return
-        self.fit, self._memory = fit, memory
+        self.fit = fit
         self.copy_text = str(fit.needed_bytes)
         self._describe()
         self.update()
@@ -75,11 +75,11 @@ class DeviceRow(Row):
             painter.drawPixmap(0, 0, self._still_picture(columns, int(ratio)))
         else:  # a picture would fall between the pixels of the screen
             self._paint_still(painter, columns)
-        if fit is None or self._memory is None:
+        if fit is None:
             return
         painter.setOpacity(self.look.opacity)
         painter.setFont(self.look.small)
-        self._paint_bar(painter, columns.bar, fit, self._memory)
+        self._paint_bar(painter, columns.bar, fit)
         painter.setPen(self.look.colour("text" if self.selected else "muted"))
         ink.put(painter, columns.margin, margin_text(fit), ink.RIGHT)
 
@@ -121,7 +121,7 @@ class DeviceRow(Row):
         if self.fit is not None:
             self._paint_verdict(painter, columns, self.fit.verdict)
 
-    def _paint_bar(self, painter: QPainter, area: QRect, fit: Fit, memory: TrainingMemory) -> None:
+    def _paint_bar(self, painter: QPainter, area: QRect, fit: Fit) -> None:
         look = self.look
         height = min(16, max(self.height() - 8, 10))
         track = QRectF(area.left(), area.center().y() - height / 2 + 0.5, area.width(), height)
@@ -134,7 +134,7 @@ class DeviceRow(Row):
             self._paint_taken(painter, inside, scale)
             full = scale * fit.needed_bytes
             beside = inside.adjusted(scale * fit.overhead_bytes, 0, 0, 0)
-            fill_kinds(painter, beside, max(full, 1.5), memory.at_peak, look, track.right())
+            fill_kinds(painter, beside, max(full, 1.5), fit.kinds, look, track.right())
             if beside.left() + full > inside.right() + OVERFLOW:
                 _zigzag(painter, track, line + OVERFLOW / 2, look)
         else:
@@ -216,7 +216,7 @@ def fill_kinds(
     painter: QPainter,
     inside: QRectF,
     full: float,
-    kinds: dict[str, int],
+    kinds: Mapping[str, int],
     look: Look,
     right: float,
 ) -> None:

@@ -192,7 +192,7 @@ class CostView(QWidget):
         cost = self._cost = evaluate(spec, timed, self._devices, self._calibration)
         self.parameters.show_model(spec, cost.parameters)
         self.memory.select(device.name if device is not None else "")
-        self.memory.show_memory(cost.memory, self._chip_memories(spec, run, cost), cost.fits)
+        self.memory.show_memory(self._chip_memory(spec, run, cost), cost.fits)
         self.compute.show_cost(spec, run, cost, device, self._measuring)
         self.memory.show_limits(*self._limits, waiting=True)
         self.memory.show_remedies((), 1, waiting=True)
@@ -200,14 +200,12 @@ class CostView(QWidget):
         if self._problem is None:
             self.cost_changed.emit(cost)
 
-    def _chip_memories(
-        self, spec: ModelSpec, run: RunSpec, cost: Cost
-    ) -> tuple[TrainingMemory, ...]:
-        """What one chip of each device holds."""
-        return tuple(
-            memory_of_batch(spec, run.replace(device=fit.device), fit.chip_batch)
-            for fit in cost.fits
-        )
+    def _chip_memory(self, spec: ModelSpec, run: RunSpec, cost: Cost) -> TrainingMemory:
+        """What one chip of the chosen device holds; without one, of the whole batch."""
+        for fit in cost.fits:
+            if fit.device == self.memory.selected:
+                return memory_of_batch(spec, run.replace(device=fit.device), fit.chip_batch)
+        return cost.memory
 
     def _search(self) -> None:
         """Find what fits the chosen device at most; only once the design is still."""

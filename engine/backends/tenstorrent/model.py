@@ -9,7 +9,6 @@ import numpy as np
 
 from engine.backends.card.device_errors import reason, way_on
 from engine.backends.card.model import StepResult
-from engine.backends.tenstorrent.fit import check_memory
 from engine.backends.tenstorrent.learner import Learner
 from engine.backends.tenstorrent.self_check import self_check
 from engine.backends.tenstorrent.ttnn_kernels import opened, versions
@@ -17,6 +16,7 @@ from engine.card_graph.kernels import Array, Ids
 from engine.card_graph.layout import placements
 from engine.card_graph.ops import Ops
 from engine.card_graph.optimizers import state_shapes
+from engine.cost.card_fit import check_memory
 from engine.devices.card import card_name
 from engine.devices.card_rules import NOT_VERIFIED, check_for_cards
 from engine.parameter import SpecError

@@ -113,7 +113,8 @@ def test_cost_says_what_lowers_the_peak_and_what_doubling_does(
     twice = document["twice"]
     assert twice["layers"]["parameters"] == (5_180_672 + 6 * 852_480) / 5_180_672
     assert twice["context"]["parameters"] == 1
-    printed = text(capsys, "cost", "good-design", "--batch", "16")
+    by_tt_train = ("--set", "card_backend=tt-train")
+    printed = text(capsys, "cost", "good-design", "--batch", "16", *by_tt_train)
     for words in ("what lowers the peak", "Gradient checkpointing", "twice the", "other arithmetic",
                   "data-parallel", "one chip", "nf4", "fp8"):  # fmt: skip
         assert words in printed
@@ -122,7 +123,7 @@ def test_cost_says_what_lowers_the_peak_and_what_doubling_does(
 def test_cost_json_tells_caches_in_every_format_and_both_placements(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    document = answer(capsys, "cost", "llama-3-8b")
+    document = answer(capsys, "cost", "llama-3-8b", "--set", "card_backend=tt-train")
     caches = document["kv_cache"]
     assert caches["bf16"]["bytes_per_token"] == 131_072
     assert caches["fp8"]["full_context_bytes"] == 65_536 * 8_192
@@ -132,6 +133,8 @@ def test_cost_json_tells_caches_in_every_format_and_both_placements(
     assert fits["n150"]["sharded_bytes"] is None
     assert fits["galaxy"]["placement"] == "data-parallel"
     assert fits["galaxy"]["sharded_verdict"] in ("fits", "tight", "does not fit")
+    ours = answer(capsys, "cost", "llama-3-8b")["fit"]
+    assert {fit["placement"] for fit in ours} == {"one chip"}
 
 
 def test_cost_takes_the_runs_settings(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.card_graph.peak_memory import graph_peak_memory
 from engine.cost.evaluation import evaluate
 from engine.cost.fit import TIGHT_FRACTION, fit
 from engine.cost.limits import (
@@ -21,7 +19,6 @@ from engine.cost.memory import memory_of_batch, training_memory
 from engine.cost.parameters import count
 from engine.cost.sharding import sharded_bytes
 from engine.devices.card import Device, load_cards
-from engine.devices.card_rules import unsupported
 from engine.presets import preset
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
@@ -120,12 +117,13 @@ def test_what_surely_fits_fits_at_its_worst(
 def test_sharding_divides_what_does_not_grow_with_the_batch() -> None:
     """Llama-3-8B with AdamW fits no single chip of a Galaxy, but one thirty-second does."""
     spec, run = preset("llama-3-8b").model, RunSpec(batch_size=32, seq_len=512, precision="bf16")
+    run = run.replace(card_backend="tt-train")
     galaxy = fit(spec, run, CARDS["galaxy"])
     assert (galaxy.placement, galaxy.chip_batch) == ("data-parallel", 1)
     assert galaxy.verdict == "does not fit"
-    assert galaxy.sharded_verdict == "tight"  # a card's own operations may take more
+    assert galaxy.sharded_verdict in ("fits", "tight")
     assert galaxy.sharded_bytes is not None
-    assert count(spec).total * 14 // 32 < galaxy.sharded_bytes < CARDS["galaxy"].chip_memory_bytes
+    assert count(spec).total * 8 // 32 < galaxy.sharded_bytes < CARDS["galaxy"].chip_memory_bytes
     assert "Sharded among the 32 chips: at most" in galaxy.reason
     alone = fit(spec, run, CARDS["n150"])
     assert (alone.placement, alone.sharded_bytes, alone.sharded_verdict) == ("one chip", None, None)
@@ -159,14 +157,26 @@ def test_unknown_memory_is_said_to_be_unknown() -> None:
 def test_several_chips_share_the_batch_where_it_divides() -> None:
     assert chip_batch(16, CARDS["t3k"]) == 2
     assert chip_batch(12, CARDS["t3k"]) == 12
-    shared, whole = fit(NANO, RUN, CARDS["t3k"]), fit(NANO, RUN, CARDS["n150"])
-    two = RUN.replace(batch_size=2, device="t3k")
+    run = RUN.replace(card_backend="tt-train")
+    shared, whole = fit(NANO, run, CARDS["t3k"]), fit(NANO, run, CARDS["n150"])
+    two = run.replace(batch_size=2, device="t3k")
     assert shared.needed_bytes == training_memory(NANO, two).peak_bytes
     assert shared.needed_bytes < whole.needed_bytes
     assert "2 of the 16 sequences" in shared.reason
-    uneven = fit(NANO, RUN.replace(batch_size=12), CARDS["t3k"])
+    uneven = fit(NANO, run.replace(batch_size=12), CARDS["t3k"])
     assert "cannot be split evenly" in uneven.reason
     assert uneven.chip_batch == 12
+
+
+def test_our_own_graph_computes_on_one_chip_with_the_whole_batch() -> None:
+    one, all_chips = fit(NANO, RUN, CARDS["n150"]), fit(NANO, RUN, CARDS["t3k"])
+    assert (all_chips.placement, all_chips.chip_batch, all_chips.sharded_bytes) == (
+        "one chip", RUN.batch_size, None,
+    )  # fmt: skip
+    assert all_chips.needed_bytes == one.needed_bytes
+    assert all_chips.capacity_bytes == CARDS["t3k"].chip_memory_bytes
+    assert all_chips.reason.endswith("One of its 8 chips computes; tt-train uses all of them.")
+    assert "chips" not in one.reason
 
 
 def test_the_reason_names_what_dominates_and_what_would_help() -> None:
@@ -226,14 +236,20 @@ def test_the_largest_context_stops_where_the_declaration_does() -> None:
     assert largest_context(tiny, RunSpec(batch_size=1), a_card(1 << 50)) == 4_194_304
 
 
-def test_a_card_that_may_have_room_after_all_is_said_to_be_estimated() -> None:
-    """GPT-2 on an n150: estimated at 12.9 GiB, counted at 8.3 before a run."""
-    design = preset("gpt2")
-    verdict = fit(design.model, design.run, CARDS["n150"])
-    assert verdict.verdict == "does not fit"
-    assert "the count before a run may find room" in verdict.reason
-    huge = fit(preset("llama-3-8b").model, RunSpec(batch_size=1), CARDS["n150"])
-    assert "may find room" not in huge.reason
+def test_what_tt_train_takes_is_said_to_be_an_estimate() -> None:
+    run = RUN.replace(card_backend="tt-train")
+    needed = fit(NANO, run, CARDS["n150"]).needed_bytes
+    nearly = replace(CARDS["n150"], chip_memory_bytes=int(needed * 1.05))
+    verdict = fit(NANO, run, nearly)
+    assert verdict.verdict == "tight"
+    assert "What tt-train takes is an estimate" in verdict.reason
+    ours = RUN.replace(precision="bf16-mixed")
+    exact = fit(NANO, ours, CARDS["n150"]).needed_bytes
+    full = replace(CARDS["n150"], chip_memory_bytes=exact)
+    assert fit(NANO, ours, full).verdict == "tight"
+    assert "estimate" not in fit(NANO, ours, full).reason
+    less = replace(CARDS["n150"], chip_memory_bytes=exact - 1)
+    assert fit(NANO, ours, less).verdict == "does not fit"
 
 
 def test_the_same_run_is_counted_as_each_device_computes_it() -> None:
@@ -247,29 +263,3 @@ def test_the_same_run_is_counted_as_each_device_computes_it() -> None:
     for device, size in zip((gpu, host, CARDS["n150"]), needed, strict=True):
         on_it = run.replace(device=device.name)
         assert evaluate(spec, on_it, (device,)).memory.peak_bytes == size
-
-
-@pytest.mark.parametrize("seed", range(12))
-def test_a_card_is_never_said_to_fit_what_its_own_operations_do_not(seed: int) -> None:
-    """The exact count, which takes too long for a slider, against what fits for sure."""
-    rng = random.Random(seed)
-    heads, size = rng.choice((2, 4, 8)), rng.choice((20, 32, 64))
-    spec = ModelSpec(
-        hidden_dim=32 * rng.randint(2, 16), head_dim=size, num_heads=heads,
-        num_layers=rng.randint(1, 6), num_kv_heads=rng.choice((1, heads)),
-        mlp_dim=rng.randint(64, 2_000), max_seq_len=1_024,
-        vocab_size=rng.choice((65, 5_000, 30_000)), dropout=rng.choice((0.0, 0.1)),
-        position=rng.choice(("rope", "learned", "none")),
-        activation=rng.choice(("gelu", "swiglu")),
-    )  # fmt: skip
-    run = RunSpec(
-        batch_size=rng.choice((4, 16)), seq_len=rng.choice((100, 256, 1_024)),
-        precision=rng.choice(("bf16", "bf16-mixed")), gradient_checkpointing=rng.random() < 0.3,
-        device="n150",
-    )  # fmt: skip
-    assert not unsupported(spec, run)
-    counted = graph_peak_memory(spec, run, banks=12).peak_bytes
-    needed = training_memory(spec, run).peak_bytes
-    assert counted <= needed + int(needed * CARDS["n150"].allocator_slack)
-    full = replace(CARDS["n150"], chip_memory_bytes=counted - 1, allocator_slack_bytes=counted)
-    assert fit(spec, run, full).verdict != "fits"

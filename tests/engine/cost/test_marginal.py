@@ -151,11 +151,11 @@ def test_what_costs_nothing_is_free() -> None:
 
 def test_on_a_card_with_chips_memory_is_that_of_one() -> None:
     card = next(card for card in load_cards() if card.chips > 1)
-    base = baseline(NANO, RUN, card)
+    run = RUN.replace(device=card.name, card_backend="tt-train")
+    base = baseline(NANO, run, card)
     assert base is not None
     part = chip_batch(RUN.batch_size, card)
     assert part < RUN.batch_size
-    run = RUN.replace(device=card.name)
     assert base.memory_bytes == memory_of_batch(NANO, run, part).peak_bytes
     more = marginal(base, "num_layers")
     assert more is not None

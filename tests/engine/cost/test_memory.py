@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.cost.memory import KINDS, memory_of_batch, phase_lines, training_memory
+from engine.cost.memory import memory_of_batch, phase_lines, training_memory
 from engine.cost.parameters import count
 from engine.cost.passes import validation_pass
-from engine.cost.tape import BACKWARD_BETWEEN
+from engine.cost.tape import BACKWARD_BETWEEN, KINDS
 from engine.presets import preset
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec, check

@@ -90,6 +90,24 @@ def test_what_cards_cannot_train_is_said_with_a_button_that_mends_it(
     assert application.cards.may_start(document.model, document.run)
 
 
+def test_what_its_memory_does_not_hold_is_said_before_anything_starts(
+    application: Application, found: Callable[[], None], python: Path
+) -> None:
+    remember("n150:0", python)
+    found()
+    application.window.choose_device("n150:0")
+    document = application.document
+    document.edit(run={"precision": "bf16-mixed", "batch_size": 32_768})
+    assert not application.cards.may_start(document.model, document.run)
+    message = application.window.bar.message()
+    assert message is not None
+    assert "one chip of which has 12.0 GiB" in message.text
+    assert message.action is not None
+    message.action()
+    assert document.run.batch_size < 32_768
+    assert application.cards.may_start(document.model, document.run)
+
+
 def test_train_is_refused_with_the_first_missing_item_and_opens_the_list(
     application: Application, found: Callable[[], None]
 ) -> None:

@@ -40,7 +40,7 @@ def drawn(qtbot: QtBot, device: Device) -> tuple[QImage, Columns]:
     qtbot.addWidget(home)
     row = DeviceRow(look, home, device)
     row.resize(QSize(400, 20))
-    row.show_fit(fit(SPEC, RUN, device), training_memory(SPEC, RUN))
+    row.show_fit(fit(SPEC, RUN, device))
     return row.grab().toImage(), Columns.of(400, 20, look)
 
 

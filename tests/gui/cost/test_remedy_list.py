@@ -65,7 +65,7 @@ def test_a_click_makes_the_change_and_undo_takes_it_back(
 def test_half_the_batch_is_half_of_all_chips_batch(
     qtbot: QtBot, make_view: MakeView, document: Document
 ) -> None:
-    document.edit(run={"batch_size": 16, "accumulation_steps": 3})
+    document.edit(run={"batch_size": 16, "accumulation_steps": 3, "card_backend": "tt-train"})
     view = make_view(device="t3k")  # 2 sequences a chip
     row = next(r for r in view.memory.remedies.rows if "batch_size" in r.remedy.change.run)
     assert row.remedy.change.run["batch_size"] == 1

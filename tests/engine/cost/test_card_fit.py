@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from engine.backends.tenstorrent.fit import banks_of, check_memory, chip_memory, counted_peak
+from engine.cost.card_fit import check_memory, chip_memory
+from engine.cost.card_memory import banks_of, card_peak
 from engine.parameter import SpecError
 from engine.presets import preset
 from engine.run_spec import RunSpec
@@ -30,8 +31,8 @@ def test_each_card_holds_what_its_chip_has() -> None:
 def test_what_fits_is_counted() -> None:
     design = preset("nano-trickster")
     run = design.run.replace(device="n150", precision="bf16-mixed")
-    assert check_memory(design.model, run) == counted_peak(design.model, run)
-    assert counted_peak(design.model, run) == 1_024_868_352
+    peak = card_peak(design.model, run, run.batch_size)
+    assert check_memory(design.model, run) == peak == 1_024_868_352
 
 
 @pytest.mark.parametrize("batch", [64, 1024])

@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-from engine.card_graph.peak_memory import graph_peak_memory
+from engine.cost.card_memory import card_peak
 from engine.devices.card import card_name, load_cards
 from engine.parameter import SpecError, Value
 from engine.run_spec import RunSpec, run_problems
 from engine.spec import ModelSpec
 from engine.words import binary_bytes
-
-# Banks that a chip's DRAM is divided into. ttnn says 12 of an n150 and 8 of a p150; a p100 has an
-# eighth less memory, in banks of the same size.
-_WORMHOLE_BANKS, _BLACKHOLE_BANKS = 12, {"p100": 7}
-_MOST_BLACKHOLE_BANKS = 8
-
-
-def banks_of(device: str) -> int:
-    """Banks of one chip's DRAM of the card ``device`` ("n150:0")."""
-    name = card_name(device).partition(":")[0]
-    if name.startswith("p"):
-        return _BLACKHOLE_BANKS.get(name, _MOST_BLACKHOLE_BANKS)
-    return _WORMHOLE_BANKS
-
-
-def counted_peak(spec: ModelSpec, run: RunSpec) -> int:
-    """Bytes that an update takes at most on the run's card. Takes 8 to 40 ms."""
-    return graph_peak_memory(spec, run, banks_of(run.device)).peak_bytes
 
 
 def chip_memory(device: str) -> int:
@@ -38,20 +20,19 @@ def chip_memory(device: str) -> int:
 
 
 def check_memory(spec: ModelSpec, run: RunSpec) -> int:
-    """``counted_peak`` of a run that fits its card; raise SpecError for one that does not.
+    """``card_peak`` of a run that fits its card; raise SpecError for one that does not.
 
     The run must be one that engine.devices.card_rules has nothing against.
     """
-    peak_bytes = counted_peak(spec, run)
-    problem = _memory_problem(spec, run, peak_bytes)
+    problem = memory_problem(spec, run)
     if problem is not None:
         raise problem
-    return peak_bytes
+    return card_peak(spec, run, run.batch_size)
 
 
-def _memory_problem(spec: ModelSpec, run: RunSpec, peak_bytes: int) -> SpecError | None:
-    """Why a run that takes ``peak_bytes`` does not fit its card, with a way out; or None."""
-    memory = chip_memory(run.device)
+def memory_problem(spec: ModelSpec, run: RunSpec) -> SpecError | None:
+    """Why a run by our own graph does not fit one chip of its card, with a way out; or None."""
+    peak_bytes, memory = card_peak(spec, run, run.batch_size), chip_memory(run.device)
     if peak_bytes <= memory:
         return None
     message = (
@@ -80,4 +61,4 @@ def _way_out(spec: ModelSpec, run: RunSpec, memory: int) -> dict[str, Value]:
 
 
 def _fits(spec: ModelSpec, run: RunSpec, memory: int) -> bool:
-    return not run_problems(run, spec) and counted_peak(spec, run) <= memory
+    return not run_problems(run, spec) and card_peak(spec, run, run.batch_size) <= memory
