@@ -18,6 +18,7 @@ from tests.engine.devices import fake_base, stand_in
 from tests.engine.devices.fake_base import Base
 from trickster_gui.app import Application
 from trickster_gui.cards.checklist import Checklist
+from trickster_gui.cards.environment import MakingState
 from trickster_gui.theme import DARK, LIGHT
 
 pytestmark = [
@@ -77,6 +78,16 @@ def test_it_is_offered_where_a_python_is_missing(checklist: Checklist, base: Bas
     )
     assert row.note.text() in row.make.toolTip()
     assert not row.bar.isVisible()
+
+
+def test_it_is_not_offered_for_tt_train_whose_ttml_it_would_not_have(
+    checklist: Checklist, base: Base
+) -> None:
+    row, report = checklist.row, checklist._readiness.state(checklist.device).report
+    assert row.make.isVisible()
+    row.show_state(report, MakingState(), checking=False, of_use=False)
+    assert not row.make.isVisible()
+    assert row.note.text() == ""
 
 
 def test_it_is_not_offered_where_nothing_of_it_is_missing(
