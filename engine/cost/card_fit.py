@@ -11,11 +11,11 @@ from engine.words import binary_bytes
 
 
 def chip_memory(device: str) -> int:
-    """Bytes of one chip of the card ``device``; ValueError where it is no card of the table."""
+    """Bytes of one chip of the card ``device`` that a run may take; ValueError: it is no card."""
     name = card_name(device).partition(":")[0]
     for card in load_cards():
         if card.name == name and card.chip_memory_bytes is not None:
-            return card.chip_memory_bytes
+            return card.chip_memory_bytes - card.overhead_bytes
     raise ValueError(f"{device[:40]!r} is not a Tenstorrent card")
 
 

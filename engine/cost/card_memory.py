@@ -12,25 +12,22 @@ from engine.card_graph.recording import Recording, recording
 from engine.card_graph.tensor import whole_tiles
 from engine.cost.card_course import CardCourse
 from engine.cost.passes import sampling_pass
-from engine.devices.card import card_name
+from engine.devices.card import card_name, load_cards
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
 
-# Banks that a chip's DRAM is divided into. ttnn says 12 of an n150 and 8 of a p150; a p100 has an
-# eighth less memory, in banks of the same size.
-_WORMHOLE_BANKS, _BLACKHOLE_BANKS = 12, {"p100": 7}
-_MOST_BLACKHOLE_BANKS = 8
 # Optimizers that a card has. A run with another is refused before it starts; until then it is
 # counted as if it had the first, which keeps the most.
 _OPTIMIZERS = ("adamw", "sgd-momentum", "sgd")
 
 
 def banks_of(device: str) -> int:
-    """Banks of one chip's DRAM of the card ``device`` ("n150:0")."""
+    """Banks of one chip's DRAM of the card ``device`` ("n150:0"); ValueError for no such card."""
     name = card_name(device).partition(":")[0]
-    if name.startswith("p"):
-        return _BLACKHOLE_BANKS.get(name, _MOST_BLACKHOLE_BANKS)
-    return _WORMHOLE_BANKS
+    for card in load_cards():
+        if card.name == name:
+            return card.banks
+    raise ValueError(f"{device[:40]!r} is not a Tenstorrent card")
 
 
 def card_peak(spec: ModelSpec, run: RunSpec, batch_size: int) -> int:

@@ -27,6 +27,7 @@ class Device:
         source: where the figures are from.
         computed: fields that no page prints: worked out from those of other cards.
         tensix_cores, sram_bytes: of all chips, for Tenstorrent's cards.
+        banks: that the memory of one of their chips is divided into; 0 for other devices.
         printed_memory: memory as the data sheet prints it, such as ``12 GB``.
         utilisation: part of the peak that training reaches: low, likely, high.
         utilisation_source: what these are based on.
@@ -57,6 +58,7 @@ class Device:
     free_bytes: int | None = None
     allocator_slack: float = 0.0
     allocator_slack_bytes: int = 0
+    banks: int = 0
 
 
 @lru_cache(maxsize=1)
@@ -98,6 +100,8 @@ def _card(entry: Mapping[str, Any], table: Mapping[str, Any]) -> Device:
         printed_memory=f"{entry['dram_gb']} GB",
         utilisation=(low, likely, high),
         utilisation_source=table["utilisation_source"],
+        overhead_bytes=int(entry["banks"]) * int(entry["reserved_bank_bytes"]),
+        banks=int(entry["banks"]),
     )
 
 

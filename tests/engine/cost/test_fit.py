@@ -245,10 +245,10 @@ def test_what_tt_train_takes_is_said_to_be_an_estimate() -> None:
     assert "What tt-train takes is an estimate" in verdict.reason
     ours = RUN.replace(precision="bf16-mixed")
     exact = fit(NANO, ours, CARDS["n150"]).needed_bytes
-    full = replace(CARDS["n150"], chip_memory_bytes=exact)
+    full = replace(CARDS["n150"], chip_memory_bytes=exact + CARDS["n150"].overhead_bytes)
     assert fit(NANO, ours, full).verdict == "tight"
     assert "estimate" not in fit(NANO, ours, full).reason
-    less = replace(CARDS["n150"], chip_memory_bytes=exact - 1)
+    less = replace(full, chip_memory_bytes=exact + full.overhead_bytes - 1)
     assert fit(NANO, ours, less).verdict == "does not fit"
 
 
