@@ -4,7 +4,7 @@ Which tensors a step makes and frees, and in which order, depends on the options
 on its sizes. So the operations are gone through once, with a small design of two layers whose sizes
 are told apart by their value, and every tensor is written down by the letters of its dimensions.
 With numbers in place of the letters the same list is the memory of any design of these options:
-engine.cost.card_memory does that in microseconds.
+engine.cost.card_course does that.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from engine.card_graph.block import Block, BlockSaved
 from engine.card_graph.decoder import Decoder
@@ -22,8 +22,7 @@ from engine.card_graph.layout import placements
 from engine.card_graph.norm import NormSaved
 from engine.card_graph.ops import Ops
 from engine.card_graph.parameters import Gradients
-from engine.card_graph.peak_memory import NO_ARRAY, Blank
-from engine.card_graph.shape_kernels import ShapeKernels
+from engine.card_graph.shape_kernels import NO_ARRAY, Blank, ShapeKernels
 from engine.card_graph.tensor import TILE, Dtype, Ledger, Shape, Tensor
 from engine.card_graph.update import Updater
 from engine.parameter import Value
@@ -33,7 +32,6 @@ from engine.spec import ModelSpec
 # Numbers of tensors that are taken, in order; negative where they are given back.
 Tape = tuple[int, ...]
 Letters = tuple[str, ...]
-Optimizer = Literal["adamw", "sgd-momentum", "sgd"]
 
 # One value for each letter, so that each product that is a dimension is told from all others. The
 # letters: B sequences, T tokens, D width, H heads, K key/value heads, G = H / K, h head size, M

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
+
+NO_ARRAY: Any = None  # in place of a weight's array
+
+
+class Blank(NamedTuple):
+    """Token ids of which only the shape (B, T) is there."""
+
+    shape: tuple[int, int]
 
 
 def _refuse(*_: Any) -> Any:

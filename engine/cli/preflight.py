@@ -10,12 +10,11 @@ from pathlib import Path
 from engine.cli.design import SPEC_HELP, add_changes, changed_design, changed_run
 from engine.cost.card_fit import check_memory, chip_memory
 from engine.cost.tt_train_memory import tt_train_memory
-from engine.devices.card import card_name
+from engine.devices.card import card_name, chips_of
 from engine.devices.check import Check
 from engine.devices.interpreter import choose
 from engine.devices.preflight import Preflight, design_checks, preflight
 from engine.devices.tenstorrent import discover
-from engine.interop.tt_train_rules import mesh_shape
 from engine.parameter import SpecError
 from engine.run_spec import RunSpec, check_run
 from engine.spec import ModelSpec
@@ -89,7 +88,7 @@ def _counted(model: ModelSpec, run: RunSpec) -> Check:
 
 def _estimated(model: ModelSpec, run: RunSpec) -> Check:
     """What tt-train takes is not counted by its operations: an estimate refuses nothing."""
-    chips = mesh_shape(run.device)[1]
+    chips = chips_of(run.device)
     on_chip = run.replace(batch_size=run.batch_size // chips)
     peak, memory = tt_train_memory(model, on_chip).peak_bytes, chip_memory(run.device)
     each = "on one chip" if chips == 1 else f"on each of {chips} chips"

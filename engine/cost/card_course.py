@@ -73,6 +73,7 @@ class _Moment(NamedTuple):
     in_last_turn: bool = False
     stretch: _Stretch | None = None
     heights: Sequence[int] = ()
+    sizes: Sequence[int] = ()
 
 
 class _Part(NamedTuple):
@@ -100,11 +101,10 @@ class CardCourse:
         if text > length:
             self._text_sizes = _sizes(_measured(spec, recording, text), 1, banks)
         self._passes = _pass_stretches(recording, spec.num_layers)
-        self._layer_gradients = _sum(_freed(recording.layer), fixed)
         self.weights = self._total(recording.weights, recording.layer_weights, fixed)
         self.state = self._total(recording.state, recording.layer_state, fixed)
         others = (*_freed(recording.before), *_freed(recording.after))
-        self.gradients = _sum(others, fixed) + self._layers * self._layer_gradients
+        self.gradients = self._total(others, _freed(recording.layer), fixed)
         self._tables = _sum(recording.tables, fixed)
         self._fixed, self._longer_text = fixed, text > length
 
@@ -113,16 +113,9 @@ class CardCourse:
 
     @cached_property
     def _update_height(self) -> int:
-        """The most bytes beyond those at the end of the passes.
-
-        Every layer frees its gradients, so the first is the fullest.
-        """
-        sizes = self._fixed
-        until_layer, after = _update_tapes(self._recording)
-        first, live, _ = _highest(0, (_Stretch(UPDATE, until_layer),), sizes)
-        live -= (self._layers - 1) * self._layer_gradients
-        last, *_ = _highest(live, _that_take([_Stretch(UPDATE, after)]), sizes)
-        return max(first, last)
+        """The most bytes beyond those at the end of the passes."""
+        update = _update_stretches(self._recording, self._layers)
+        return _highest(0, update, self._fixed)[0]
 
     @cached_property
     def _sampling_peak(self) -> int:
@@ -156,7 +149,7 @@ class CardCourse:
             net = self._net(stretch, of)
             kinds = {kind: kinds[kind] + stretch.times * net[kind] for kind in KINDS}
         *_, (_, moment) = self._stretch_moments((stretches[at],), kinds, of)
-        return self._filled(moment, of)
+        return self._filled(moment)
 
     def phases(self, batch_size: int) -> dict[str, Filled]:
         """Each phase at its fullest, by name.
@@ -168,7 +161,7 @@ class CardCourse:
         for name, moment in self._moments(sizes):
             if name not in fullest or moment.bytes > fullest[name].bytes:
                 fullest[name] = moment
-        return {name: self._filled(moment, sizes) for name, moment in fullest.items()}
+        return {name: self._filled(moment) for name, moment in fullest.items()}
 
     def _moments(self, sizes: list[int]) -> Iterator[tuple[str, _Moment]]:
         """Each stretch at its fullest, and the end of every forward pass."""
@@ -200,19 +193,15 @@ class CardCourse:
             heights = list(accumulate(map(sizes.__getitem__, stretch.tape)))
             # What grows is fullest in its last turn, what shrinks in its first.
             grown = max(0, (stretch.times - 1) * heights[-1])
-            yield (
-                stretch.name,
-                _Moment(alive + grown + max(heights), live, net, grown > 0, stretch, heights),
-            )
+            size = alive + grown + max(heights)
+            yield stretch.name, _Moment(size, live, net, grown > 0, stretch, heights, sizes)
             live = {kind: live[kind] + stretch.times * net[kind] for kind in KINDS}
 
-    def _filled(self, moment: _Moment, sizes: list[int]) -> Filled:
+    def _filled(self, moment: _Moment) -> Filled:
         """The moment's bytes by kind."""
-        stretch = moment.stretch
+        stretch, sizes = moment.stretch, moment.sizes
         if stretch is None:
             return Filled(moment.bytes, moment.live)
-        if stretch.name == SAMPLING:
-            sizes = self._text_sizes
         until = moment.heights.index(max(moment.heights)) + 1
         inside = self._of_kinds(stretch, Counter(stretch.tape[:until]).items(), sizes)
         done = 0
@@ -226,7 +215,7 @@ class CardCourse:
         }
         return Filled(moment.bytes, kinds)
 
-    def _net(self, stretch: _Stretch, sizes: list[int]) -> dict[str, int]:
+    def _net(self, stretch: _Stretch, sizes: Sequence[int]) -> dict[str, int]:
         """What a stretch leaves behind in one turn, by kind."""
         net = self._of_kinds(stretch, _left(stretch.tape), sizes)
         for update in stretch.updates:
@@ -234,7 +223,7 @@ class CardCourse:
         return net
 
     def _of_kinds(
-        self, stretch: _Stretch, counts: Iterable[tuple[int, int]], sizes: list[int]
+        self, stretch: _Stretch, counts: Iterable[tuple[int, int]], sizes: Sequence[int]
     ) -> dict[str, int]:
         """Bytes of so many tensors of each number, by kind."""
         kinds, of_number = dict.fromkeys(KINDS, 0), _kinds(self._recording)
@@ -272,6 +261,7 @@ def _step_stretches(recording: Recording, layers: int) -> tuple[_Stretch, ...]:
     return (*_pass_stretches(recording, layers), *_update_stretches(recording, layers))
 
 
+@lru_cache(maxsize=512)
 def _update_stretches(recording: Recording, layers: int) -> tuple[_Stretch, ...]:
     """The clip, then weight after weight; the layers behind the first one in one."""
     first = (*recording.before, *recording.layer)
@@ -282,13 +272,6 @@ def _update_stretches(recording: Recording, layers: int) -> tuple[_Stretch, ...]
         _Stretch(UPDATE, _joined(recording.layer), layers - 1, recording.layer),
         _Stretch(UPDATE, _joined(recording.after), 1, recording.after),
     ])  # fmt: skip
-
-
-@lru_cache(maxsize=512)
-def _update_tapes(recording: Recording) -> tuple[Tape, Tape]:
-    """Everything from the clip through the first layer, and what comes after the last one."""
-    until = (*_joined(recording.before), *_joined(recording.layer))
-    return (*recording.clip, *recording.numbers, *until), _joined(recording.after)
 
 
 def _joined(updates: tuple[WeightUpdate, ...]) -> Tape:

@@ -117,3 +117,9 @@ def card_name(name: str) -> str:
         return ""
     number = number or ("" if name.strip().endswith(":") else "0")
     return f"{base}:{int(number)}" if number.isascii() and number.isdigit() else ""
+
+
+def chips_of(name: str) -> int:
+    """Chips of the card that ``name`` means; 1 for what is no card."""
+    base = card_name(name).partition(":")[0]
+    return next((card.chips for card in load_cards() if card.name == base), 1)

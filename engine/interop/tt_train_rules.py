@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from engine.devices.card import card_name
+from engine.devices.card import card_name, chips_of
 from engine.parameter import SpecError, Value
 from engine.run_spec import RunSpec, run_to_dict
 from engine.spec import ModelSpec, model_parameters
@@ -18,11 +18,6 @@ Kind = Literal["llama", "gpt2"]
 
 TILE = 32
 _LARGEST_HEAD = 256
-# Data-parallel meshes by card: rows and columns of chips.
-MESHES: dict[str, tuple[int, int]] = {
-    "n150": (1, 1), "p100": (1, 1), "p150": (1, 1), "n300": (1, 2), "p300c": (1, 2),
-    "t3k": (1, 8), "galaxy": (1, 32),
-}  # fmt: skip
 _NORM_EPS = {"llama": 1e-5, "gpt2": 1e-6}
 _WANTED: dict[Kind, dict[str, Value]] = {
     "llama": {
@@ -133,7 +128,7 @@ def padded_vocabulary(spec: ModelSpec) -> int:
 
 def mesh_shape(device: str) -> tuple[int, int]:
     """Rows and columns of the chips that a run on this device uses; (1, 1) for no card at all."""
-    return MESHES.get(card_name(device).partition(":")[0], (1, 1))
+    return (1, chips_of(device))
 
 
 def tt_train_problems(spec: ModelSpec, run: RunSpec) -> tuple[SpecError, ...]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from PySide6.QtCore import QObject, Signal
 
 from engine.cost.card_fit import memory_problem
-from engine.devices.card import card_name
+from engine.devices.card import card_name, chips_of
 from engine.devices.card_rules import NOT_VERIFIED, unsupported
-from engine.interop.tt_train_rules import mesh_shape
 from engine.run_spec import RunSpec, label_of
 from engine.spec import ModelSpec
 from trickster_gui.bridge import RunBridge
@@ -115,8 +114,8 @@ class CardDesk(QObject):
 
     def _environment_made(self, device: str) -> None:
         """Check the card that it was made for, and the others that it may help."""
-        for backend in {"ttnn", self._backend}:
-            for name in {device, *self.readiness.problems(backend)}:
+        for backend in dict.fromkeys(("ttnn", self._backend)):
+            for name in dict.fromkeys((device, *self.readiness.problems(backend))):
                 self.readiness.check_again(name, backend)
 
     def _chosen(self, device: str) -> None:
@@ -145,7 +144,7 @@ class CardDesk(QObject):
 
     def _tell_of_chips(self, device: str) -> None:
         """Our own graph uses one chip of a card: say so where there are more, and who uses all."""
-        run, chips = self._window.document.run, mesh_shape(device)[1]
+        run, chips = self._window.document.run, chips_of(device)
         if chips == 1 or run.card_backend != "ttnn":
             return
         self._told_of = (run.device, run.card_backend)

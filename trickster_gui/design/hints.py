@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from engine.devices.card import card_name
+from engine.devices.card import card_name, chips_of
 from engine.devices.card_rules import NOT_VERIFIED
-from engine.interop.tt_train_rules import mesh_shape
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
 from engine.words import percent, short_count
@@ -83,7 +82,7 @@ def _on_card(run: RunSpec, spec: ModelSpec) -> str:
     """Which chips of the card compute, and that nobody has seen it do so."""
     if not card_name(run.device):
         return ""
-    chips = mesh_shape(run.device)[1]
+    chips = chips_of(run.device)
     if run.card_backend == "tt-train":
         together = "both" if chips == 2 else f"all {chips}"
         told = f"{together} chips train; " if chips > 1 else ""

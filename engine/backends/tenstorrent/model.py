@@ -17,15 +17,13 @@ from engine.card_graph.layout import placements
 from engine.card_graph.ops import Ops
 from engine.card_graph.optimizers import state_shapes
 from engine.cost.card_fit import check_memory
-from engine.devices.card import card_name
+from engine.devices.card import card_name, chips_of
 from engine.devices.card_rules import NOT_VERIFIED, check_for_cards
 from engine.parameter import SpecError
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
 from engine.training.failures import CardError
 
-# Cards whose device number stands for two chips or more, of which one computes here.
-_OF_SEVERAL_CHIPS = ("n300", "p300", "t3k", "galaxy")
 # Opens a card by its number and closes it again. Only tests have another than ttnn's.
 Opening = Callable[[int], AbstractContextManager[Ops]]
 
@@ -104,7 +102,7 @@ class Model:
 
 def _notes(device: str) -> tuple[str, ...]:
     told = (f"training on Tenstorrent cards is {NOT_VERIFIED}",)
-    if device.startswith(_OF_SEVERAL_CHIPS):
+    if chips_of(device) > 1:
         several = f"{device} has several chips; one of them computes"
         return (*told, f"{several}. tt-train would use all: card_backend = tt-train")
     return told

@@ -7,11 +7,8 @@ its own without torch, with kernels of numpy that only tests have.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,19 +28,20 @@ from engine.events import (
     Started,
     Step,
     Validation,
-    Warned,
 )
 from engine.run_directory import RunDirectory
 from tests.engine.backends.tenstorrent import numpy_worker
+from tests.engine.cli.card_runs import (
+    interrupt,
+    interrupt_twice,
+    kill,
+    kinds,
+    train,
+    while_training,
+)
 from tests.engine.devices import stand_in
 from tests.engine.training.tiny import events, write_text
 
-SETTINGS = {
-    "model.hidden_dim": "32", "model.num_layers": "1", "model.num_heads": "2",
-    "model.mlp_dim": "64", "model.max_seq_len": "32", "model.vocab_size": "32",
-    "learning_rate": "0.01", "validate_every": "10", "validation_tokens": "320",
-    "sample_every": "10", "sample_tokens": "8", "save_every": "10", "threads": "1",
-}  # fmt: skip
 Machine = Callable[[str], None]
 # Both sides round matrices to bf16, but not the same ones.
 TOLERANCE = 5e-3
@@ -60,22 +58,6 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
         remember("n150:0", python)
 
     return make
-
-
-def train(folder: Path, *more: str, device: str = "n150:0") -> list[str]:
-    text = folder / "text.txt"
-    if not text.exists():
-        write_text(folder)
-    settings = [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")]
-    return [
-        "train", "first-minute", "--corpus", str(text), "--run", str(folder / "run"), "--batch",
-        "4", "--device", device, "--precision", "bf16-mixed", *settings, *more,
-    ]  # fmt: skip
-
-
-def kinds(directory: RunDirectory) -> list[type[Event]]:
-    passed_over = (Preparing, Warned)
-    return [type(event) for event in directory.events() if not isinstance(event, passed_over)]
 
 
 def test_a_run_on_a_card_is_shown_and_recorded_as_every_other(
@@ -168,18 +150,7 @@ def test_ctrl_c_stops_the_worker_with_a_checkpoint_and_says_how_to_go_on(
 ) -> None:
     machine("rounded")
     run = RunDirectory(tmp_path / "run")
-
-    def interrupt() -> None:
-        while not any(isinstance(event, Step) for event in run.events()):
-            time.sleep(0.02)
-        signal.raise_signal(signal.SIGINT)
-
-    watcher = threading.Thread(target=interrupt)
-    watcher.start()
-    try:
-        status = main(train(tmp_path, "--steps", "100000"))
-    finally:
-        watcher.join()
+    status = while_training(run, train(tmp_path, "--steps", "100000"), Step, interrupt)
     assert status == 0
     out = capsys.readouterr().out
     assert "stopped at step" in out
@@ -193,22 +164,8 @@ def test_ctrl_c_stops_the_worker_with_a_checkpoint_and_says_how_to_go_on(
 def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path, machine: Machine) -> None:
     machine("stuck")
     run = RunDirectory(tmp_path / "run")
-
-    def interrupt() -> None:
-        while not any(isinstance(event, Preparing) for event in run.events()):
-            time.sleep(0.02)
-        signal.raise_signal(signal.SIGINT)
-        while not run.commands_file.exists():
-            time.sleep(0.02)
-        signal.raise_signal(signal.SIGINT)
-
-    watcher = threading.Thread(target=interrupt)
-    watcher.start()
-    try:
-        status = main(train(tmp_path, "--steps", "10"))
-    finally:
-        watcher.join()
-    assert status == 130
+    command = train(tmp_path, "--steps", "10")
+    assert while_training(run, command, Preparing, lambda: interrupt_twice(run)) == 130
     assert not run.worker_alive()
 
 
@@ -256,20 +213,8 @@ def test_a_worker_that_is_killed_is_told_and_the_run_goes_on_from_its_checkpoint
 ) -> None:
     machine("rounded")
     run = RunDirectory(tmp_path / "run")
-
-    def kill() -> None:
-        while not any(isinstance(event, Saved) for event in run.events()):
-            time.sleep(0.02)
-        pid = json.loads(run.worker_file.read_text(encoding="utf-8"))["pid"]
-        os.kill(pid, signal.SIGKILL)
-
-    watcher = threading.Thread(target=kill)
-    watcher.start()
-    try:
-        status = main(train(tmp_path, "--steps", "100000"))
-    finally:
-        watcher.join()
-    assert status == 1
+    command = train(tmp_path, "--steps", "100000")
+    assert while_training(run, command, Saved, lambda: kill(run)) == 1
     err = capsys.readouterr().err
     assert "engine train: the worker ended by SIGKILL" in err
     assert "resume the run" in err

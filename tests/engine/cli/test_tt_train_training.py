@@ -8,10 +8,6 @@ have.
 from __future__ import annotations
 
 import json
-import os
-import signal
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +17,6 @@ from engine.__main__ import main
 from engine.devices import preflight
 from engine.devices.interpreter import remember
 from engine.events import (
-    Event,
     Failed,
     Finished,
     Preparing,
@@ -35,7 +30,14 @@ from engine.events import (
 from engine.run_directory import RunDirectory
 from tests.engine.backends.tenstorrent import numpy_worker
 from tests.engine.backends.tt_train import double_worker
-from tests.engine.cli.test_card_training import kinds, train
+from tests.engine.cli.card_runs import (
+    interrupt,
+    interrupt_twice,
+    kill,
+    kinds,
+    train,
+    while_training,
+)
 from tests.engine.devices import stand_in
 from tests.engine.training.tiny import events
 
@@ -67,24 +69,9 @@ def by_tt_train(folder: Path, *more: str, device: str = CARD) -> list[str]:
     return train(folder, *settings, *more, device=device)
 
 
-def while_training(run: RunDirectory, seen: type[Event], then: Callable[[], None]) -> int:
-    """The status of a long run in which ``then`` is done once an event of this kind is there."""
-
-    over = threading.Event()
-
-    def watch() -> None:
-        while not any(isinstance(event, seen) for event in run.events()):
-            if over.wait(0.02):
-                return
-        then()
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        return main(by_tt_train(run.path.parent, "--steps", "100000"))
-    finally:
-        over.set()
-        watcher.join()
+def long_run(folder: Path) -> list[str]:
+    """One that somebody has to end."""
+    return by_tt_train(folder, "--steps", "100000")
 
 
 def test_a_run_by_tt_train_is_shown_and_recorded_as_every_other(
@@ -155,7 +142,7 @@ def test_ctrl_c_stops_the_worker_with_a_checkpoint_and_the_run_goes_on(
 ) -> None:
     machine("learns")
     run = RunDirectory(tmp_path / "run")
-    assert while_training(run, Step, lambda: signal.raise_signal(signal.SIGINT)) == 0
+    assert while_training(run, long_run(tmp_path), Step, interrupt) == 0
     assert f"python -m engine resume {run.path}" in capsys.readouterr().out
     (end,) = events(run, Finished)
     assert (end.reason, run.checkpoint_steps()[-1]) == ("stopped", end.step)
@@ -169,14 +156,8 @@ def test_a_second_ctrl_c_ends_a_worker_that_its_driver_holds(
 ) -> None:
     machine("stuck")
     run = RunDirectory(tmp_path / "run")
-
-    def interrupt_twice() -> None:
-        signal.raise_signal(signal.SIGINT)
-        while not run.commands_file.exists():
-            time.sleep(0.02)
-        signal.raise_signal(signal.SIGINT)
-
-    assert while_training(run, Preparing, interrupt_twice) == 130
+    command = long_run(tmp_path)
+    assert while_training(run, command, Preparing, lambda: interrupt_twice(run)) == 130
     assert not run.worker_alive()
 
 
@@ -185,11 +166,7 @@ def test_a_worker_that_is_killed_is_told_and_the_run_goes_on_from_its_checkpoint
 ) -> None:
     machine("learns")
     run = RunDirectory(tmp_path / "run")
-
-    def kill() -> None:
-        os.kill(json.loads(run.worker_file.read_text(encoding="utf-8"))["pid"], signal.SIGKILL)
-
-    assert while_training(run, Saved, kill) == 1
+    assert while_training(run, long_run(tmp_path), Saved, lambda: kill(run)) == 1
     assert "engine train: the worker ended by SIGKILL" in capsys.readouterr().err
     last = run.checkpoint_steps()[-1]
     assert main(["resume", str(run.path), "--steps", str(last + 1)]) == 0

@@ -12,8 +12,7 @@ from engine.card_graph.constants import PRECISIONS
 from engine.card_graph.decoder import Decoder
 from engine.card_graph.layout import placements
 from engine.card_graph.ops import Ops
-from engine.card_graph.peak_memory import NO_ARRAY, Blank, graph_peak_memory
-from engine.card_graph.shape_kernels import ShapeKernels
+from engine.card_graph.shape_kernels import NO_ARRAY, Blank, ShapeKernels
 from engine.cost.card_memory import banks_of, card_course, card_peak, largest_card_batch
 from engine.cost.memory import memory_of_batch, peak_of_batch, training_memory
 from engine.cost.tape import KINDS, SAMPLING, VALIDATION
@@ -22,6 +21,7 @@ from engine.presets import preset
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
 from tests.engine.backends.tenstorrent.designs import card_specs, small
+from tests.engine.card_graph.counting import graph_peak_memory
 
 RUN = RunSpec(precision="bf16-mixed", device="n150")
 # So short that a sample is never longer than what is learned from.

@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 from engine.cost.parameters import count
+from engine.devices.card import load_cards
 from engine.interop.export_folder import export_design
 from engine.interop.export_tt_train import tt_train_notes
-from engine.interop.tt_train_rules import MESHES, mesh_shape, tt_train_kind
+from engine.interop.tt_train_rules import mesh_shape, tt_train_kind
 from engine.parameter import SpecError, Value
 from engine.presets import preset
 from engine.run_directory import RunDirectoryError
@@ -20,6 +21,7 @@ from engine.spec import ModelSpec, check
 
 LLAMA, GPT = preset("nanollama3-char"), preset("nanogpt-char")
 # The names in tt-train/configs/README.md and in the program that reads the files.
+CARDS = [card.name for card in load_cards()]
 PUBLISHED = {
     "training_config": {
         "project_name", "seed", "model_save_interval", "batch_size", "num_epochs", "max_steps",
@@ -132,7 +134,7 @@ def test_only_published_names_are_written(tmp_path: Path, entry: Any, optimizer:
     assert chosen.get("momentum") == momentum.get(optimizer)
 
 
-@pytest.mark.parametrize("device", MESHES)
+@pytest.mark.parametrize("device", CARDS)
 def test_every_card_has_its_mesh(tmp_path: Path, device: str) -> None:
     shape = {"n300": [1, 2], "p300c": [1, 2], "t3k": [1, 8], "galaxy": [1, 32]}.get(device, [1, 1])
     run = RECIPE.replace(device=f"{device}:0")

@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.interop.tt_train_rules import MESHES, tt_train_problems
+from engine.devices.card import load_cards
+from engine.interop.tt_train_rules import tt_train_problems
 from engine.parameter import SpecError, Value
 from engine.run_spec import RunSpec, run_parameters, run_problems
 from engine.spec import ModelSpec, problems
 from tests.engine.strategies import model_specs, run_specs
 
+CARDS = [card.name for card in load_cards()]
 LLAMA = ModelSpec(
     hidden_dim=64, num_layers=2, num_heads=2, num_kv_heads=1, mlp_dim=96, max_seq_len=32,
     vocab_size=32, tied_embeddings=False,
@@ -19,7 +21,7 @@ LLAMA = ModelSpec(
 RUN = RunSpec(device="n150", batch_size=8, precision="bf16-mixed", card_backend="tt-train")
 
 
-@pytest.mark.parametrize("device", [*MESHES, "n150:1", "p150:3"])
+@pytest.mark.parametrize("device", [*CARDS, "n150:1", "p150:3"])
 def test_a_llama_can_be_trained_on_every_card(device: str) -> None:
     assert tt_train_problems(LLAMA, RUN.replace(device=device, batch_size=32)) == ()
 
@@ -56,7 +58,7 @@ def test_all_of_it_is_named_at_once() -> None:
 
 @given(spec=model_specs(), data=st.data())
 def test_every_way_out_leads_to_a_run_that_can_start(spec: ModelSpec, data: st.DataObject) -> None:
-    device = data.draw(st.sampled_from((*MESHES, "n300:1", "auto")))
+    device = data.draw(st.sampled_from((*CARDS, "n300:1", "auto")))
     run = data.draw(run_specs(spec)).replace(device=device, card_backend="tt-train")
     for _ in range(20):  # one problem after the other, and more of them than a person meets
         found: tuple[SpecError, ...] = (

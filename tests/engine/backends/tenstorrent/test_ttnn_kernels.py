@@ -27,10 +27,10 @@ from engine.backends.tenstorrent.model import open_model
 from engine.backends.tenstorrent.numpy_kernels import NumpyKernels
 from engine.card_graph.layout import placements
 from engine.card_graph.ops import Ops
-from engine.card_graph.peak_memory import graph_peak_memory
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
 from engine.training.failures import CardError
+from tests.engine.card_graph.counting import graph_peak_memory
 
 _MOCK = "TT_METAL_MOCK_CLUSTER_DESC_PATH" in os.environ
 _COMPUTES = "TT_METAL_SIMULATOR" in os.environ or "TRICKSTER_TEST_CARD" in os.environ

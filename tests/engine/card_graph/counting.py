@@ -1,13 +1,13 @@
-"""How much of a card's memory a training step takes, counted without computing anything."""
+"""The truth about a card's memory: every operation of an update gone through, with shapes alone."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from engine.card_graph.layout import placements
 from engine.card_graph.ops import Ops
-from engine.card_graph.shape_kernels import ShapeKernels
+from engine.card_graph.shape_kernels import NO_ARRAY, Blank, ShapeKernels
 from engine.card_graph.update import Updater
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
@@ -26,23 +26,13 @@ class PeakMemory:
     peak_bytes: int
 
 
-NO_ARRAY: Any = None
-
-
-class Blank(NamedTuple):
-    """Token ids of which only the shape (B, T) is there."""
-
-    shape: tuple[int, int]
-
-
 def graph_peak_memory(spec: ModelSpec, run: RunSpec, banks: int = 1) -> PeakMemory:
     """The memory of an update, by going through its very operations with shapes alone.
 
     ``banks`` of DRAM: 12 on an n150 and 8 on a p150, as ttnn says.
     The design must be one that ``unsupported`` says nothing about. Operations are some 150 for
     each layer and micro-batch and 20 for each weight, a few microseconds each: it takes 10 to
-    100 ms. engine.cost.card_memory answers the same in microseconds from recordings of these
-    operations, which tests hold to this.
+    100 ms. engine.cost.card_memory answers the same from recordings.
     """
     ops = Ops(ShapeKernels(), banks)
     updater = Updater(spec, run, ops, dict.fromkeys(placements(spec), NO_ARRAY))

@@ -12,11 +12,11 @@ from engine.backends.tenstorrent.learner import Learner
 from engine.backends.tenstorrent.numpy_kernels import NumpyKernels
 from engine.card_graph.layout import placements
 from engine.card_graph.ops import Ops
-from engine.card_graph.peak_memory import PeakMemory, graph_peak_memory
 from engine.parameter import Value
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
 from tests.engine.backends.tenstorrent.designs import card_specs, small, tokens
+from tests.engine.card_graph.counting import PeakMemory, graph_peak_memory
 
 
 def computed(spec: ModelSpec, run: RunSpec) -> PeakMemory:
