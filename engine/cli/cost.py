@@ -52,9 +52,9 @@ def run(arguments: argparse.Namespace) -> int:
         devices = (*host_devices(), *load_cards())
     calibration = _calibration(settings, devices)
     cost = evaluate(spec, settings, devices, calibration)
-    on_device = settings if cost.device is None else settings.replace(device=cost.device)
+    on_chip = settings.replace(device=cost.device or settings.device, batch_size=cost.chip_batch)
     chosen = next((device for device in devices if device.name == cost.device), None)
-    more = More(remedies(spec, on_device), doublings(spec, settings, chosen, calibration))
+    more = More(remedies(spec, on_chip), doublings(spec, settings, chosen, calibration))
     if arguments.json:
         print(json.dumps(_document(cost, more, spec, title), indent=2))
     else:
@@ -133,21 +133,23 @@ def _report(cost: Cost, more: More, spec: ModelSpec, settings: RunSpec, title: s
         f"{settings.optimizer}"
     )
     sections = [
-        head, _memory(cost), _remedies(cost, more), _arithmetic(cost, tokens), _use(cost, spec),
-        _times(cost, settings), _twice(more), _fits(cost),
+        head, _memory(cost, settings), _remedies(cost, more), _arithmetic(cost, tokens),
+        _use(cost, spec), _times(cost, settings), _twice(more), _fits(cost),
     ]  # fmt: skip
     return "\n\n".join(section for section in sections if section)
 
 
-def _memory(cost: Cost) -> str:
-    memory = cost.memory
+def _memory(cost: Cost, settings: RunSpec) -> str:
+    memory, where = cost.memory, "one device"
+    if cost.chip_batch != settings.batch_size:
+        where = f"one chip with {cost.chip_batch:,} of the {settings.batch_size:,} sequences"
     rows = [
         [kind, exact_count(size), binary_bytes(size), percent(size / memory.peak_bytes)]
         for kind, size in memory.at_peak.items()
     ]
     rows.append(["peak", exact_count(memory.peak_bytes), binary_bytes(memory.peak_bytes), "100 %"])
     text = table(rows, "<>>>", ("training memory", "bytes", "short", "share"))
-    return f"{text}\nat its fullest: {memory.peak_phase} (one device, tensors only)"
+    return f"{text}\nat its fullest: {memory.peak_phase} ({where}, tensors only)"
 
 
 def _remedies(cost: Cost, more: More) -> str:

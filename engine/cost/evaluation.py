@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from engine.cost.cache import WEIGHT_FORMATS, kv_cache_bytes_per_token, weight_bytes
 from engine.cost.calibration import Calibration
+from engine.cost.chips import as_used
 from engine.cost.duration import run_time
 from engine.cost.fit import Fit, fit
 from engine.cost.flops import Flops, flops_per_token
-from engine.cost.memory import TrainingMemory, training_memory
+from engine.cost.limits import chip_batch
+from engine.cost.memory import TrainingMemory, memory_of_batch
 from engine.cost.optimizer_memory import state_bytes
 from engine.cost.parameters import ParameterCount, count
 from engine.cost.time import Estimate, compute_optimal_tokens, predicted_step
@@ -27,7 +29,8 @@ class Cost:
         parameters: every parameter, by component.
         flops: FLOPs a token at the run's sequence length.
         kv_cache_bytes_per_token: at 16 bits.
-        memory: of a training step with the whole batch on one device.
+        memory: of a training step on one device; on one chip where chips share the batch.
+        chip_batch: sequences in that step: the whole batch, or the part of one chip.
         fits: a verdict for each device, in their order.
         device: the one that the run would go to (``run.device`` among those given); None
             where it is not among them.
@@ -44,6 +47,7 @@ class Cost:
     flops: Flops
     kv_cache_bytes_per_token: int
     memory: TrainingMemory
+    chip_batch: int
     fits: tuple[Fit, ...]
     device: str | None
     step: Estimate | None
@@ -67,7 +71,7 @@ def evaluate(
     device = chosen_device(run, devices)
     if device is not None:
         run = run.replace(device=device.name)  # "auto" would hide what the CPU does its own way
-    memory = training_memory(spec, run)
+    on_chip = _chip_batch(run, device)
     step = None if device is None else predicted_step(spec, run, device, calibration)
     here = None if device is None or device.kind == "card" else calibration
     run_tokens = run.tokens_per_step(spec) * run.steps
@@ -75,7 +79,8 @@ def evaluate(
         parameters=parameters,
         flops=flops,
         kv_cache_bytes_per_token=kv_cache_bytes_per_token(spec),
-        memory=memory,
+        memory=memory_of_batch(spec, run, on_chip),
+        chip_batch=on_chip,
         fits=tuple(fit(spec, run, device) for device in devices),
         device=None if device is None else device.name,
         step=step,
@@ -86,6 +91,11 @@ def evaluate(
         inference_bytes={name: weight_bytes(spec, name) for name in WEIGHT_FORMATS},
         checkpoint_bytes=4 * parameters.total + state_bytes(run.optimizer, parameters.weights),
     )
+
+
+def _chip_batch(run: RunSpec, device: Device | None) -> int:
+    """Sequences on one chip of the device that the run goes to."""
+    return run.batch_size if device is None else chip_batch(run.batch_size, as_used(device, run))
 
 
 def chosen_device(run: RunSpec, devices: Sequence[Device]) -> Device | None:

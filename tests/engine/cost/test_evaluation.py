@@ -70,6 +70,17 @@ def test_a_card_is_timed_by_its_table() -> None:
     assert step.kind == "estimate"
 
 
+def test_where_chips_share_the_batch_memory_is_that_of_one() -> None:
+    """What is foretold of a run by tt-train is what its verdict says, not all of its batch."""
+    spec, run = ModelSpec(), RunSpec(device="n300", batch_size=16, card_backend="tt-train")
+    cost = evaluate(spec, run, load_cards())
+    (on_n300,) = (found for found in cost.fits if found.device == "n300")
+    assert cost.chip_batch == on_n300.chip_batch == 8
+    assert cost.memory.peak_bytes == on_n300.needed_bytes
+    ours = evaluate(spec, run.replace(card_backend="ttnn"), load_cards())
+    assert ours.chip_batch == 16
+
+
 def test_a_slider_tick_is_answered_in_a_millisecond_or_so() -> None:
     """Generous, for a machine that is busy; benchmarks/evaluate.py measures."""
     times = []
