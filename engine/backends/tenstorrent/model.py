@@ -17,6 +17,7 @@ from engine.card_graph.layout import placements
 from engine.card_graph.ops import Ops
 from engine.card_graph.optimizers import state_shapes
 from engine.cost.card_fit import check_memory
+from engine.cost.card_memory import banks_of
 from engine.devices.card import card_name, chips_of
 from engine.devices.card_rules import NOT_VERIFIED, check_for_cards
 from engine.parameter import SpecError
@@ -119,6 +120,7 @@ def open_model(spec: ModelSpec, run: RunSpec, opening: Opening = opened) -> Mode
     device = card_name(run.device)
     with ExitStack() as resources:
         ops = _opened(device, opening, resources)
+        _check_banks(device, ops)
         problem = _self_check_problem(ops)
         if problem:
             raise CardError(f"{device} failed its self-check: {problem}", way_on(device))
@@ -136,6 +138,18 @@ def _opened(device: str, opening: Opening, resources: ExitStack) -> Ops:
     except RuntimeError as error:
         message = f"ttnn cannot open {device}: {reason(error)}"
         raise CardError(message, way_on(device)) from error
+
+
+def _check_banks(device: str, ops: Ops) -> None:
+    """Memory was foretold for the banks of the card that was chosen: no other may compute."""
+    expected = banks_of(device)
+    if ops.banks != expected:
+        raise CardError(
+            f"the memory of {device} has {expected} banks, that of the chip that ttnn opened has "
+            f"{ops.banks}: it is another card",
+            "See which cards are here: python -m engine devices. Then choose that one, or go on "
+            "with --device auto",
+        )
 
 
 def _self_check_problem(ops: Ops) -> str:

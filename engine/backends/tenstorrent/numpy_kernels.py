@@ -149,8 +149,8 @@ class RoundedOps(Ops):
     are less exact than that.
     """
 
-    def __init__(self) -> None:
-        super().__init__(NumpyKernels())
+    def __init__(self, banks: int = 1) -> None:
+        super().__init__(NumpyKernels(), banks)
 
     def _new(self, shape: Shape, dtype: Dtype, data: Any) -> Tensor:
         return super()._new(shape, dtype, data if dtype == "ids" else round_to(data, dtype))

@@ -44,7 +44,7 @@ def opened(kind: str, number: int) -> Iterator[Ops]:
         os.kill(os.getpid(), signal.SIGABRT)
     while kind == "stuck":
         time.sleep(1)
-    yield Ops(_Zeros()) if kind == "zeros" else RoundedOps()
+    yield Ops(_Zeros(), banks=12) if kind == "zeros" else RoundedOps(banks=12)
 
 
 if __name__ == "__main__":

@@ -159,12 +159,27 @@ def test_a_card_that_computes_nothing_is_closed_and_named() -> None:
     @contextmanager
     def mock(number: int) -> Iterator[Ops]:
         try:
-            yield Ops(Zeros())
+            yield Ops(Zeros(), banks=12)
         finally:
             closed.append(number)
 
     with pytest.raises(CardError, match=r"n150:0 failed its self-check: .* no working card"):
         open_model(SPEC, RUN, mock)
+    assert closed == [0]
+
+
+def test_another_card_than_the_chosen_one_is_closed_and_not_computed_on() -> None:
+    closed = []
+
+    @contextmanager
+    def blackhole(number: int) -> Iterator[Ops]:
+        try:
+            yield Ops(NumpyKernels(), banks=8)
+        finally:
+            closed.append(number)
+
+    with pytest.raises(CardError, match=r"n150:0 has 12 banks, .* opened has 8: it is another"):
+        open_model(SPEC, RUN, blackhole)
     assert closed == [0]
 
 
