@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from engine.devices.card import Device, card_name, load_cards
 from engine.devices.host import cpu_device, host_devices
+from engine.devices.simulator import SOURCE
 from engine.devices.tenstorrent import discover, present_cards
 from engine.devices.tenstorrent_boards import PresentCard
 from engine.words import binary_bytes
@@ -117,6 +118,7 @@ def device_entries(
 def _card_entry(card: PresentCard, state: str, chosen: str) -> Entry:
     """A card that is here. One that the card table does not know can be seen, not chosen."""
     told = (
+        "simulated" if card.sources == (SOURCE,) else "",
         state,
         f"part of {card.part_of}" if card.part_of else "",
         "" if card.temperature_c is None else f"{card.temperature_c:.0f} °C",

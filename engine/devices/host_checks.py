@@ -10,8 +10,9 @@ from pathlib import Path
 import psutil
 
 from engine.devices.check import Check
+from engine.devices.simulator import VARIABLE, Simulator
 from engine.devices.tenstorrent import DEVICE_FOLDER, Discovery
-from engine.devices.tenstorrent_boards import PresentCard
+from engine.devices.tenstorrent_boards import PresentCard, table_entry
 from engine.devices.tenstorrent_sysfs import CLASS_FOLDER
 
 _DRIVER_ADVICE = (
@@ -27,6 +28,7 @@ _HUGEPAGES_ADVICE = (
     r"sudo systemctl enable --now tenstorrent-hugepages.service 'dev-hugepages\x2d1G.mount'"
 )
 _GIB = 1_048_576  # kB, as the kernel names the folder
+_OF_SIMULATORS = ("TT_METAL_SLOW_DISPATCH_MODE", "TT_METAL_DISABLE_SFPLOADMACRO")
 
 
 @dataclass(frozen=True)
@@ -193,19 +195,29 @@ def _hugepage_count(places: Places) -> int | None:
     return int(text) if text.isascii() and text.isdigit() else None
 
 
-def simulator_checks(environment: Mapping[str, str]) -> tuple[Check, ...]:
-    """In place of a card: the simulator that TT_METAL_SIMULATOR names."""
-    path = environment["TT_METAL_SIMULATOR"]
-    if not Path(path).exists():
-        said = f"TT_METAL_SIMULATOR names {path[:200]}, which does not exist"
-        return (Check("card", "Simulator", "missing", said, "Correct or unset the variable."),)
-    wanted = ("TT_METAL_SLOW_DISPATCH_MODE", "TT_METAL_DISABLE_SFPLOADMACRO")
-    unset = [name for name in wanted if environment.get(name) != "1"]
+def simulator_checks(
+    found: Simulator, environment: Mapping[str, str], device: str
+) -> tuple[Check, ...]:
+    """In place of a card: the simulator, and whether its chip is one of ``device``'s."""
+
+    def missing(said: str, advice: str) -> tuple[Check, ...]:
+        return (Check("card", "Simulator", "missing", said, advice),)
+
+    if found.card is None:
+        return missing(
+            found.problem,
+            f"Correct or unset {VARIABLE}. tt-metal's soc descriptor of the chip belongs beside\n"
+            "the simulator's file, as soc_descriptor.yaml.",
+        )
+    unset = [name for name in _OF_SIMULATORS if environment.get(name) != "1"]
     if unset:
         said = f"the simulator also needs {' and '.join(unset)} to be 1"
-        advice = "\n".join(f"export {name}=1" for name in unset)
-        return (Check("card", "Simulator", "missing", said, advice),)
-    return (Check("card", "Simulator", "ok", f"{path[:200]} in place of a card"),)
+        return missing(said, "\n".join(f"export {name}=1" for name in unset))
+    here, chosen = found.card, table_entry(device)
+    if here.card is None or chosen is None or chosen.banks != here.card.banks:
+        said = f"the simulated chip is a {here.architecture.title()}, no chip of {device}"
+        return missing(said, f"Choose {here.name}, or another simulator.")
+    return (Check("card", "Simulator", "ok", f"{str(found.path)[:200]} in place of a card"),)
 
 
 def mock_checks(environment: Mapping[str, str]) -> tuple[Check, ...]:

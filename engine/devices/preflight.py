@@ -13,6 +13,7 @@ from engine.devices.card_rules import NOT_VERIFIED, check_for_cards, unsupported
 from engine.devices.check import Check
 from engine.devices.host_checks import Places
 from engine.devices.interpreter import Interpreter, ask, find
+from engine.devices.simulator import simulator
 from engine.devices.tenstorrent import Discovery, discover, present_cards
 from engine.devices.tenstorrent_boards import PresentCard
 from engine.interop.tt_train_rules import differences
@@ -109,12 +110,13 @@ def preflight(
         raise SpecError("device", f"{device[:40]!r} is not a Tenstorrent card", {"device": "auto"})
     places = places or Places()
     environment = os.environ if environment is None else environment
-    simulated = bool(environment.get("TT_METAL_SIMULATOR"))
-    found = Discovery(()) if simulated else _discover(name, places, stop)
-    card = next((card for card in found.cards if card.name == name), None)
-    if simulated:
-        checks = host_checks.simulator_checks(environment)
+    simulated = simulator(environment)
+    if simulated is not None:
+        card = None
+        checks = host_checks.simulator_checks(simulated, environment, name)
     else:
+        found = _discover(name, places, stop)
+        card = next((card for card in found.cards if card.name == name), None)
         checks = host_checks.card_checks(name, card, found, places)
     if python is not None:
         interpreter: Interpreter | None = ask(python, deep=True, stop=stop)
@@ -130,8 +132,9 @@ def preflight(
 _VERIFIED = {
     "ttnn": Check(
         "verified", "Training on cards", "unknown", NOT_VERIFIED,
-        "Before it trains, the worker compares the card's arithmetic with exact numbers, and ends "
-        "the\nrun where they differ.",
+        "Simulated Wormhole and Blackhole chips have trained with it, no real one yet. Before it "
+        "trains,\nthe worker compares the card's arithmetic with exact numbers, and ends the run "
+        "where they differ.",
     ),
     "tt-train": Check(
         "verified", "Training by tt-train", "unknown", NOT_VERIFIED,

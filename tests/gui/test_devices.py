@@ -14,7 +14,12 @@ from pytestqt.qtbot import QtBot
 from engine.devices.card import Device
 from tests.engine.devices.recorded import chip, program, smi_printing, snapshot
 from trickster_gui.app import Application
-from trickster_gui.devices import Surroundings, with_free_memory
+from trickster_gui.devices import (
+    Surroundings,
+    device_entries,
+    full_surroundings,
+    with_free_memory,
+)
 
 # The offscreen platform says so whenever a list opens.
 pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
@@ -59,6 +64,14 @@ def test_closing_does_not_wait_for_a_tool_that_hangs(tools: Path, qtbot: QtBot) 
     began = time.monotonic()
     opened.close()
     assert time.monotonic() - began < 4
+
+
+def test_a_simulated_chip_is_listed_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sim.so").write_text("")
+    (tmp_path / "soc_descriptor.yaml").write_text("arch_name: BLACKHOLE\n")
+    monkeypatch.setenv("TT_METAL_SIMULATOR", str(tmp_path / "sim.so"))
+    first = device_entries(full_surroundings(), "auto")[0]
+    assert (first.key, first.detail) == ("p150:0", "simulated")
 
 
 def test_what_a_tool_says_is_shown_as_it_is(application: Application) -> None:

@@ -1,8 +1,8 @@
 """The kernels of a Tenstorrent card, through ttnn. The only file that knows ttnn.
 
-Written against ttnn 0.81.1; 0.77.0 takes the same calls. On ttnn's mock devices (an n150 and a
-p150) all operations of an update pass ttnn's checks, which is not to say that their programs
-compile and compute: no card has run this yet, and ``self_check`` asks each one that does.
+Written against ttnn 0.81.1; 0.77.0 takes the same calls. On simulated Wormhole and Blackhole chips
+every operation computes what numpy computes, within its number format, and models learn as in
+numpy. No real chip has run this yet, and ``self_check`` asks each one that does.
 
 Matrices are multiplied in fidelity HiFi4 (all bits of a bf16 number take part) and added up in
 fp32; sums and softmax too. Tensors lie in DRAM, interleaved.

@@ -395,7 +395,16 @@ def test_a_simulator_takes_the_place_of_a_card(tmp_path: Path, python: Path) -> 
     found = report(places, python, **variables)
     assert "does not exist" in named(found, "card").found
     simulator.write_text("")
+    found = report(places, python, **variables)
+    assert "soc_descriptor.yaml cannot be read" in named(found, "card").found
+    descriptor = tmp_path / "soc_descriptor.yaml"
+    descriptor.write_text("arch_name: WORMHOLE_B0\n")
     assert report(places, python, **variables).ready
+    descriptor.write_text("arch_name: BLACKHOLE\n")
+    found = report(places, python, **variables)
+    assert named(found, "card").found == "the simulated chip is a Blackhole, no chip of n150:0"
+    assert "Choose p150:0" in named(found, "card").advice
+    descriptor.write_text("arch_name: WORMHOLE_B0\n")
     del variables["TT_METAL_SLOW_DISPATCH_MODE"]
     found = report(places, python, **variables)
     assert "export TT_METAL_SLOW_DISPATCH_MODE=1" in named(found, "card").advice
