@@ -18,12 +18,14 @@ _ENDING = (signal.SIGTERM, signal.SIGHUP) if sys.platform != "win32" else (signa
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The Python to make it with, and a card that uses it from now on."""
+    """The Python to make it with, and a card on which ttnn trains with it from now on."""
     parser.add_argument(
         "--python", metavar="PATH",
         help="the Python 3.12 or 3.10 to make it with (default: the first one found here)",
     )  # fmt: skip
-    parser.add_argument("--device", metavar="NAME", help="use it for this card from now on: n150:0")
+    parser.add_argument(
+        "--device", metavar="NAME", help="let ttnn train on this card with it from now on: n150:0"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -47,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         for number, handler in before.items():
             signal.signal(number, handler)
     if device:
-        _tell(f"{device} uses it from now on")
+        _tell(f"ttnn trains on {device} with it from now on")
     print(python)
     return 0
 

@@ -37,6 +37,7 @@ _OPTIONS = {
     "seed": _Option("seed", "N", "start of all random numbers"),
     "precision": _Option("precision", "P"),
     "device": _Option("device", "NAME", "auto, cpu, cuda:0, mps or a card"),
+    "card-backend": _Option("card_backend", "B", "on a card by: ttnn (one chip) or tt-train"),
     "compile": _Option("compile", "WHEN"),
 }
 
@@ -67,7 +68,7 @@ def changed_design(arguments: argparse.Namespace, options: Sequence[str]) -> Des
     design = load_design(arguments.spec)
     of_model, of_run = split_settings(arguments.settings)
     model = check(changed_model(design.model, of_model))
-    typed = {_OPTIONS[name].field: getattr(arguments, name) for name in options}
+    typed = {_OPTIONS[name].field: getattr(arguments, name.replace("-", "_")) for name in options}
     return Design(model, changed_run(design.run, typed, of_run), design.title)
 
 

@@ -22,15 +22,18 @@ from engine.words import binary_bytes
 
 HELP = "check what training on a Tenstorrent card needs"
 NOT_READY = 2
+_OPTIONS = ("card-backend",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What shall be trained, the card, and a Python to check and remember."""
     parser.add_argument("spec", metavar="SPEC", nargs="?", help=f"check this too: {SPEC_HELP}")
-    add_changes(parser, ())
+    add_changes(parser, _OPTIONS)
     parser.add_argument("--device", metavar="NAME", help="a card: n150:0 (default: the first here)")
     parser.add_argument(
-        "--python", metavar="PATH", help="check this Python, and use it for this card from now on"
+        "--python",
+        metavar="PATH",
+        help="check this Python, and use it for this card and trainer from now on",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
@@ -41,8 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not device:
         raise SpecError("device", f"{arguments.device[:40]!r} is not a Tenstorrent card")
     design = None if arguments.spec is None else _design(arguments, device)
-    backend = _backend(arguments.settings) if design is None else design[1].card_backend
-    chosen = None if arguments.python is None else choose(device, Path(arguments.python))
+    backend = _backend(arguments) if design is None else design[1].card_backend
+    chosen = None if arguments.python is None else choose(device, Path(arguments.python), backend)
     report = preflight(device, backend=backend)
     if design is not None:
         report = dataclasses.replace(report, checks=(*report.checks, *_checks(*design)))
@@ -51,18 +54,18 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print(report.text())
         if chosen is not None:
-            print(f"\n{chosen.path} is used for {device} from now on.")
+            print(f"\n{chosen.path} is used for {device} by {backend} from now on.")
     return 0 if report.ready else NOT_READY
 
 
 def _design(arguments: argparse.Namespace, device: str) -> tuple[ModelSpec, RunSpec]:
-    model, run, _ = changed_design(arguments, ())
+    model, run, _ = changed_design(arguments, _OPTIONS)
     return model, check_run(run.replace(device=device), model)
 
 
-def _backend(settings: list[str]) -> str:
+def _backend(arguments: argparse.Namespace) -> str:
     """What shall train where no SPEC is named, whose other settings would be."""
-    run = changed_run(RunSpec(), {}, settings)
+    run = changed_run(RunSpec(), {"card_backend": arguments.card_backend}, arguments.settings)
     if run.replace(card_backend=RunSpec().card_backend) != RunSpec():
         raise SpecError("set", "settings but card_backend are a SPEC's: name one")
     return run.card_backend

@@ -14,7 +14,8 @@ from engine.run_spec import RunSpec, check_run
 from engine.spec import ModelSpec
 
 HELP = "train a design on a text; Ctrl-C stops with a checkpoint"
-_OPTIONS = ("corpus", "steps", "batch", "seq", "lr", "seed", "precision", "device", "compile")
+_OPTIONS = ("corpus", "steps", "batch", "seq", "lr", "seed", "precision", "device",
+            "card-backend", "compile")  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -54,9 +54,10 @@ def make_environment(
     """Make the environment of cards, or mend it where it is there; return its interpreter.
 
     Takes half a minute to many, as the network is. ``base`` is the Python to make it with (default:
-    the first that fits). The interpreter is remembered for ``device`` where one is given. ``stop``
-    is asked some 20 times a second; then all that was started is killed, and CancelledError is
-    raised. Raises CardEnvironmentError, InterpreterError where the choice cannot be kept.
+    the first that fits). Where a ``device`` is given, ttnn trains on it with this interpreter from
+    now on; what tt-train uses there is another choice. ``stop`` is asked some 20 times a second;
+    then all that was started is killed, and CancelledError is raised. Raises CardEnvironmentError,
+    InterpreterError where the choice cannot be kept.
 
     In the end there is the environment as it was, a finished one, none, or one that says of itself
     that it is unfinished; the next attempt replaces that one.
@@ -69,7 +70,7 @@ def make_environment(
         making.run(None if base is None else check_base(base, stop))
     python = python_of(folder)
     if device:
-        interpreters.remember(device, python)
+        interpreters.remember(device, python, "ttnn")  # it has no ttml
     return python
 
 

@@ -35,6 +35,7 @@ _SETTINGS = "interpreters.json"
 # A file in an environment while it is made: such a one is never taken for a Python that works.
 UNFINISHED = "trickster-unfinished"
 _MOST_BYTES, _MOST_ENTRIES, _MOST_TEXT, _MOST_CANDIDATES = 64 << 10, 64, 4_096, 16
+_EITHER = ""  # the trainer of a choice that was made when both shared one
 _PROJECT = Path(__file__).resolve().parents[2]
 _IN_WHEEL = Path(__file__).resolve().parents[1] / "_resources"
 _SCRIPT = Path(__file__).with_name("interpreter_probe.py")
@@ -201,15 +202,21 @@ def candidates() -> tuple[Path, ...]:
 def find(
     device: str, stop: Callable[[], bool] = lambda: False, backend: str = "ttnn"
 ) -> Interpreter | None:
-    """The interpreter for ``device``: the remembered one, else the best of the candidates.
+    """The interpreter by which ``backend`` trains on ``device``: the one chosen for both, else the
+    best of the candidates.
 
     Best has the right version, then for tt-train its ttml, then ttnn, then what the engine needs.
-    None where no candidate has the right version. Imports ttnn: takes seconds.
+    One that was chosen before trainers had Pythons of their own is ttnn's choice, and tt-train's
+    first candidate. None where no candidate has the right version. Imports ttnn: takes seconds.
     """
-    chosen = remembered().get(device)
+    choices = remembered()
+    chosen, undivided = choices.get((device, backend)), choices.get((device, _EITHER))
+    if chosen is None and backend == "ttnn":
+        chosen = undivided
     if chosen is not None:
         return ask(chosen, deep=True, stop=stop)
-    best = _best(candidates(), stop, backend)
+    first = () if undivided is None else (undivided,)
+    best = _best((*first, *candidates()), stop, backend)
     return None if best is None else ask(best, deep=True, stop=stop)
 
 
@@ -236,11 +243,19 @@ def settings_file() -> Path:
     return data_home() / _SETTINGS
 
 
-def remembered() -> dict[str, Path]:
-    """The interpreter chosen for each device; empty where nothing (usable) was written down.
+def remembered() -> dict[tuple[str, str], Path]:
+    """The interpreter chosen for each device and trainer (RunSpec.card_backend); empty where
+    nothing (usable) was written down.
 
-    A damaged file means that a choice has to be made again, and nothing worse.
+    The file has one line for each, ``"n150:0 tt-train": path``. A line with the device alone was
+    written when its trainers shared one Python: its trainer is empty here, and it counts for ttnn,
+    and for tt-train where it has its ttml, as long as none is chosen for that trainer. A damaged
+    file means that a choice has to be made again, and nothing worse.
     """
+    return {_of_key(key): Path(path) for key, path in _lines_of_file().items()}
+
+
+def _lines_of_file() -> dict[str, str]:
     try:
         with settings_file().open("rb") as file:
             text = file.read(_MOST_BYTES + 1)
@@ -250,21 +265,27 @@ def remembered() -> dict[str, Path]:
     if not isinstance(values, dict):
         return {}
     return {
-        device: Path(path)
-        for device, path in list(values.items())[:_MOST_ENTRIES]
-        if isinstance(path, str) and _is_usable_path(path) and len(device) <= 64
+        key: path
+        for key, path in list(values.items())[:_MOST_ENTRIES]
+        if isinstance(path, str) and _is_usable_path(path) and len(key) <= 64
     }
+
+
+def _of_key(key: str) -> tuple[str, str]:
+    device, _, backend = key.partition(" ")
+    return device, backend
 
 
 def _is_usable_path(path: str) -> bool:
     return 0 < len(path) <= _MOST_TEXT and "\0" not in path and Path(path).is_absolute()
 
 
-def choose(device: str, path: Path) -> Interpreter:
-    """Use this interpreter for ``device`` from now on, if it is one that can be used at all.
+def choose(device: str, path: Path, backend: str = "ttnn") -> Interpreter:
+    """Train by ``backend`` on ``device`` with this interpreter from now on, if it can be used.
 
-    Whether it has ttnn is another question: that can be installed later. Raises InterpreterError
-    where it is no Python, or one of a version that ttnn does not exist for; nothing is changed.
+    Whether it has ttnn or ttml is another question: that can be installed later. The other
+    trainer's choice stays as it is. Raises InterpreterError where it is no Python, or one of a
+    version that ttnn does not exist for; nothing is changed.
     """
     path = path.expanduser().absolute()  # not resolved: a link leads out of its environment
     found = ask(path)
@@ -274,17 +295,16 @@ def choose(device: str, path: Path) -> Interpreter:
         raise InterpreterError(
             f"{path} is Python {found.version_text}; ttnn exists for 3.10 and 3.12 only"
         )
-    remember(device, path)
+    remember(device, path, backend)
     return found
 
 
-def remember(device: str, path: Path) -> None:
-    """Write down that this interpreter is the one for ``device``.
+def remember(device: str, path: Path, backend: str = "ttnn") -> None:
+    """Write down that ``backend`` trains on ``device`` with this interpreter.
 
     Raises InterpreterError where that cannot be written down.
     """
-    chosen = {name: str(of) for name, of in remembered().items() if name != device}
-    chosen[device] = str(path.absolute())
+    chosen = {**_lines_of_file(), f"{device} {backend}": str(path.absolute())}
     file = settings_file()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -61,7 +61,7 @@ def _getting_a_python(device: str, backend: str) -> str:
 
 
 def _naming_a_python(device: str, backend: str) -> str:
-    chosen = "" if backend == "ttnn" else f"--set card_backend={backend} "
+    chosen = "" if backend == "ttnn" else f"--card-backend {backend} "
     return f"python -m engine preflight --device {device} {chosen}--python PATH"
 
 

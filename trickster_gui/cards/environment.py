@@ -53,7 +53,8 @@ class EnvironmentMaker(QObject):
         self.state = MakingState()
 
     def make(self, device: str) -> None:
-        """Make or mend the environment, and use it for ``device``; unless one is being made."""
+        """Make or mend the environment, with which ttnn trains on ``device`` from now on; unless
+        one is being made."""
         if self.state.step != "idle" or self._closed:
             return
         stopping = self._stopping = threading.Event()

@@ -70,7 +70,8 @@ class CardReadiness(QObject):
         }
 
     def check(self, device: str, python: Path | None = None, backend: str = "ttnn") -> None:
-        """Check a card now, unless that is under way. With ``python``, it is used from now on."""
+        """Check a card now, unless that is under way. With ``python``, ``backend``
+        trains on it with that one from now on."""
         state = self.state(device, backend)
         if state.checking or self._stopping.is_set():
             return
@@ -122,7 +123,7 @@ class CardReadiness(QObject):
 
 def _checked(device: str, backend: str, python: Path | None, stop: Callable[[], bool]) -> Preflight:
     if python is not None:
-        choose(device, python)
+        choose(device, python, backend)
     return preflight(device, backend=backend, stop=stop)
 
 

@@ -30,7 +30,7 @@ def reason(error: Exception) -> str:
 
 def way_on(device: str, backend: str = "ttnn") -> str:
     """What a person can do about a card that does not work with ``backend``."""
-    by = "" if backend == "ttnn" else f" --set card_backend={backend}"
+    by = "" if backend == "ttnn" else f" --card-backend {backend}"
     return (
         f"See what is missing: python -m engine preflight --device {device}{by}. Until it works, "
         "train or go on with --device auto"

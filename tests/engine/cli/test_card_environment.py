@@ -43,8 +43,8 @@ def test_the_last_line_is_the_interpreter(base: Base, capsys: pytest.CaptureFixt
 def test_a_python_and_a_card_can_be_named(base: Base, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["card-environment", "--python", str(base.python), "--device", "n150"]
     assert main(arguments) == 0
-    assert capsys.readouterr().err.endswith("n150:0 uses it from now on\n")
-    assert remembered() == {"n150:0": base.folder / "bin" / "python"}
+    assert capsys.readouterr().err.endswith("ttnn trains on n150:0 with it from now on\n")
+    assert remembered() == {("n150:0", "ttnn"): base.folder / "bin" / "python"}
 
 
 @pytest.mark.parametrize(

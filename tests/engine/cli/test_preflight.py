@@ -42,9 +42,9 @@ def test_ready_is_status_0(ready: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert main(["preflight", "--device", "n150:0", "--python", str(ready)]) == 0
     captured = capsys.readouterr()
     assert captured.out.startswith("training on n150:0 can start\n\nok       Kernel driver")
-    assert f"{ready} is used for n150:0 from now on." in captured.out
+    assert f"{ready} is used for n150:0 by ttnn from now on." in captured.out
     assert captured.err == ""
-    assert remembered() == {"n150:0": ready}
+    assert remembered() == {("n150:0", "ttnn"): ready}
     assert main(["preflight", "--device", "n150"]) == 0, "it is remembered"
 
 
@@ -110,7 +110,7 @@ def test_settings_belong_to_a_design(capsys: pytest.CaptureFixture[str]) -> None
 def test_what_tt_train_needs_can_be_asked_without_a_design(
     ready: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = ["preflight", "--device", "n150", "--set", "card_backend=tt-train", "--python"]
+    asked = ["preflight", "--device", "n150", "--card-backend", "tt-train", "--python"]
     assert main([*asked, str(ready)]) == 2
     said = capsys.readouterr().out
     assert said.startswith("cannot train on n150:0 by tt-train: ttml is not installed")
@@ -118,6 +118,7 @@ def test_what_tt_train_needs_can_be_asked_without_a_design(
     built = stand_in.python_of_tt_train(tmp_path / "built")
     assert main([*asked, str(built)]) == 0
     assert capsys.readouterr().out.startswith("training on n150:0 by tt-train can start")
+    assert remembered() == {("n150:0", "tt-train"): built}, "what ttnn trains with is another one"
 
 
 @pytest.mark.parametrize(
@@ -205,7 +206,7 @@ def test_training_on_a_card_ends_at_once_with_the_list(
 def test_training_by_tt_train_ends_at_once_with_what_it_needs(
     ready: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    remember("n300:0", ready)
+    remember("n300:0", ready, "tt-train")
     run = tmp_path / "run"
     arguments = ["train", "nano-trickster", "--device", "n300:0", "--run", str(run)]
     assert main([*arguments, "--set", "card_backend=tt-train"]) == 2

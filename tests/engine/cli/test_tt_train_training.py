@@ -53,7 +53,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
         places = stand_in.ready_places(tmp_path / "machine", "n300")
         monkeypatch.setattr(preflight, "Places", lambda: places)
         worker = double_worker.command(kind)
-        remember(CARD, stand_in.python_of_tt_train(tmp_path / "python", worker))
+        remember(CARD, stand_in.python_of_tt_train(tmp_path / "python", worker), "tt-train")
 
     return make
 
@@ -122,15 +122,16 @@ def test_a_run_of_our_own_graph_goes_on_by_tt_train(
 ) -> None:
     machine("learns")
     built = tmp_path / "python" / "bin" / "python3"
-    ours = numpy_worker.command("rounded")
-    remember(CARD, stand_in.python(tmp_path / "ours", worker=ours))
+    ours = stand_in.python(tmp_path / "ours", worker=numpy_worker.command("rounded"))
+    remember(CARD, ours)
+    remember(CARD, ours, "tt-train")
     assert main(by_tt_train(tmp_path, "--steps", "4", "--set", "card_backend=ttnn")) == 0
     said = capsys.readouterr().out
     assert "warning: n300:0 has several chips; one of them computes. tt-train would use all" in said
     run = ["resume", str(tmp_path / "run"), "--steps", "8", "--card-backend", "tt-train"]
-    assert main(run) == 2, "the Python that was chosen for the card has no ttml"
+    assert main(run) == 2, "the Python that was chosen for tt-train has no ttml"
     assert "ttml is not installed" in capsys.readouterr().err
-    remember(CARD, built)
+    remember(CARD, built, "tt-train")
     assert main(run) == 0
     assert "by tt-train is not yet verified" in capsys.readouterr().out
     record = RunDirectory(tmp_path / "run").record()

@@ -82,7 +82,7 @@ def test_pip_is_told_the_pins_and_installs_without_a_network(base: Base) -> None
 
 def test_the_card_that_asked_uses_it_from_now_on(base: Base) -> None:
     python = make_environment(device="n150:0")
-    assert remembered() == {"n150:0": python}
+    assert remembered() == {("n150:0", "ttnn"): python}
 
 
 def test_one_that_is_whole_is_left_alone(base: Base) -> None:

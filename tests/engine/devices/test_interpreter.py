@@ -18,6 +18,7 @@ from engine.devices.interpreter import (
     InterpreterError,
     ask,
     candidates,
+    choose,
     find,
     remember,
     remembered,
@@ -220,10 +221,52 @@ def test_for_tt_train_one_that_has_ttml_is_the_best(bare: Path, tmp_path: Path) 
     found = find("n300:0")
     assert found is not None
     assert found.path == tmp_path / "home" / ".tenstorrent-venv" / "bin" / "python"
-    remember("n300:0", bare / "python3.12")
+    remember("n300:0", bare / "python3.12", "tt-train")
     found = find("n300:0", backend="tt-train")
     assert found is not None
     assert found.path == bare / "python3.12", "what a person chose counts"
+
+
+def test_each_trainer_of_a_card_has_a_python_of_its_own(bare: Path, tmp_path: Path) -> None:
+    ours = stand_in.python(tmp_path / "ours")
+    built = stand_in.python_of_tt_train(tmp_path / "built")
+    choose("n300:0", ours)
+    choose("n300:0", built, "tt-train")
+    assert remembered() == {("n300:0", "ttnn"): ours, ("n300:0", "tt-train"): built}
+    for backend, python in (("ttnn", ours), ("tt-train", built)):
+        found = find("n300:0", backend=backend)
+        assert found is not None
+        assert found.path == python
+
+
+@pytest.mark.parametrize("has_ttml", [True, False])
+def test_a_choice_from_before_trainers_had_their_own_counts_until_there_is_another(
+    bare: Path, tmp_path: Path, has_ttml: bool
+) -> None:
+    """It counts for ttnn, and for tt-train where it has what that needs."""
+    make = stand_in.python_of_tt_train if has_ttml else stand_in.python
+    old, built = make(tmp_path / "old"), stand_in.python_of_tt_train(tmp_path / "built")
+    stand_in.tt_metal(tmp_path / "home" / "tt-metal", built)
+    write_settings({"n300:0": str(old)})
+
+    def path_of(backend: str) -> Path | None:
+        found = find("n300:0", backend=backend)
+        return None if found is None else found.path
+
+    assert path_of("ttnn") == old
+    found = tmp_path / "home" / "tt-metal" / "python_env" / "bin" / "python"
+    assert path_of("tt-train") == (old if has_ttml else found)
+    chosen = stand_in.python(tmp_path / "chosen")
+    choose("n300:0", chosen)
+    assert path_of("ttnn") == chosen
+    assert path_of("tt-train") == (old if has_ttml else found), "nobody has chosen another"
+    choose("n300:0", built, "tt-train")
+    assert (path_of("ttnn"), path_of("tt-train")) == (chosen, built)
+
+
+def write_settings(values: dict[str, str]) -> None:
+    settings_file().parent.mkdir(parents=True, exist_ok=True)
+    settings_file().write_text(json.dumps(values))
 
 
 def test_a_python_of_tt_metal_is_asked_where_it_finds_tt_metal(
@@ -264,14 +307,16 @@ def test_a_choice_is_remembered_for_each_device(tmp_path: Path) -> None:
     remember("n150:0", tmp_path / "a")
     remember("p150:0", tmp_path / "b")
     remember("n150:0", tmp_path / "c")
-    assert remembered() == {"n150:0": tmp_path / "c", "p150:0": tmp_path / "b"}
+    assert remembered() == {
+        ("n150:0", "ttnn"): tmp_path / "c", ("p150:0", "ttnn"): tmp_path / "b",
+    }  # fmt: skip
     assert [file.name for file in settings_file().parent.iterdir()] == ["interpreters.json"]
 
 
 def test_the_link_of_an_environment_is_remembered_not_what_it_leads_to(tmp_path: Path) -> None:
     python = link(tmp_path / "venv" / "bin" / "python", HERE)
     remember("n150:0", python)
-    assert remembered()["n150:0"] == python
+    assert remembered()["n150:0", "ttnn"] == python
 
 
 @pytest.mark.parametrize(
@@ -288,7 +333,7 @@ def test_a_damaged_file_means_no_choice(content: bytes) -> None:
     settings_file().write_bytes(content)
     assert remembered() == {}
     remember("n150:0", Path("/usr/bin/python3"))
-    assert json.loads(settings_file().read_text()) == {"n150:0": "/usr/bin/python3"}
+    assert json.loads(settings_file().read_text()) == {"n150:0 ttnn": "/usr/bin/python3"}
 
 
 @given(values=st.dictionaries(st.text(max_size=70), st.text() | st.integers() | st.none()))

@@ -309,7 +309,7 @@ def test_tt_train_needs_its_ttml(tmp_path: Path, python: Path) -> None:
     check = named(found, "ttml")
     assert check.title == "tt-train's ttml"
     assert "built from source together with tt-metal" in check.advice
-    assert "preflight --device n150:0 --set card_backend=tt-train --python PATH" in check.advice
+    assert "preflight --device n150:0 --card-backend tt-train --python PATH" in check.advice
     assert "card_backend = ttnn" in check.advice
     assert found.summary() == (
         "cannot train on n150:0 by tt-train: ttml is not installed in the worker's Python"

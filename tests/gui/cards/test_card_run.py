@@ -66,7 +66,7 @@ def test_a_run_by_tt_train_is_watched_as_every_other(
     application.window.load_preset("nano-trickster")
     start(application, tmp_path, "rounded")
     worker = double_worker.command("learns")
-    remember("n150:0", stand_in.python_of_tt_train(tmp_path / "built", worker))
+    remember("n150:0", stand_in.python_of_tt_train(tmp_path / "built", worker), "tt-train")
     found()
     application.document.edit({"hidden_dim": 64}, {"card_backend": "tt-train"})
     state = application.cards.readiness.state

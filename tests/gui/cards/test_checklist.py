@@ -13,7 +13,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QFileDialog, QPushButton
 from pytestqt.qtbot import QtBot
 
-from engine.devices.interpreter import remembered
+from engine.devices.interpreter import remember, remembered
 from tests.engine.devices import stand_in
 from trickster_gui.app import Application
 from trickster_gui.cards.checklist import Checklist
@@ -120,7 +120,25 @@ def test_a_python_can_be_chosen_and_is_remembered(
     settled(application, qtbot)
     assert checklist.row.python.text() == str(python)
     assert checklist.summary.text() == "Training on n150:0 can start"
-    assert remembered() == {"n150:0": python}
+    assert remembered() == {("n150:0", "ttnn"): python}
+
+
+def test_a_python_chosen_for_tt_train_leaves_that_of_our_own_graph(
+    application: Application, checklist: Checklist, python: Path, qtbot: QtBot, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    remember("n150:0", python)
+    application.document.edit(run={"device": "n150:0", "card_backend": "tt-train"})
+    application.cards.open_checklist("n150:0")
+    state, opened = application.cards.readiness.state, application.cards.checklist
+    assert opened is not None
+    qtbot.waitUntil(lambda: not state("n150:0", "tt-train").checking, timeout=30_000)
+    built = stand_in.python_of_tt_train(tmp_path / "built")
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(built), ""))
+    QTest.mouseClick(opened.row.choose, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: opened.row.python.text() == str(built), timeout=30_000)
+    assert opened.summary.text() == "Training on n150:0 by tt-train can start"
+    assert remembered() == {("n150:0", "ttnn"): python, ("n150:0", "tt-train"): built}
 
 
 def test_a_file_that_is_no_fitting_python_changes_nothing(

@@ -219,6 +219,7 @@ def test_choosing_another_way_to_train_checks_again_and_says_what_it_lacks(
     application: Application, found: Callable[[], None], python: Path, qtbot: QtBot
 ) -> None:
     remember("n150:0", python)
+    remember("n150:0", python, "tt-train")
     found()
     window, cards = application.window, application.cards
     window.choose_device("n150:0")
@@ -259,7 +260,7 @@ def test_a_run_may_start_by_what_it_names(
 def test_what_tt_train_cannot_train_is_said_with_a_button_that_mends_it(
     application: Application, found: Callable[[], None], tmp_path: Path, qtbot: QtBot
 ) -> None:
-    remember("n150:0", stand_in.python_of_tt_train(tmp_path / "built"))
+    remember("n150:0", stand_in.python_of_tt_train(tmp_path / "built"), "tt-train")
     found()
     application.window.load_preset("nano-trickster")
     application.document.edit({"vocab_size": 65}, {"device": "n150:0"})

@@ -130,7 +130,7 @@ def test_one_press_makes_it_chooses_it_and_checks_again(
     assert not checklist.row.make.isVisible()
     assert not checklist.row.bar.isVisible()
     assert checklist.row.choose.isEnabled()
-    assert remembered() == {"n150:0": python}
+    assert remembered() == {("n150:0", "ttnn"): python}
     other = application.cards.readiness.state("p150:0").report
     assert other is not None
     assert other.ready, "the other card was checked again too"

@@ -49,5 +49,5 @@ def test_a_full_memory_is_known_by_its_words() -> None:
 
 def test_the_way_on_names_the_check_of_this_card() -> None:
     assert "python -m engine preflight --device p150:1." in way_on("p150:1")
-    by_tt_train = "preflight --device n300:0 --set card_backend=tt-train."
+    by_tt_train = "preflight --device n300:0 --card-backend tt-train."
     assert by_tt_train in way_on("n300:0", "tt-train")
