@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.cost.card_memory import card_peak
 from engine.devices.card import card_name, load_cards
+from engine.devices.card_rules import unsupported
 from engine.parameter import SpecError, Value
 from engine.run_spec import RunSpec, run_problems
 from engine.spec import ModelSpec
@@ -17,6 +18,17 @@ def chip_memory(device: str) -> int:
         if card.name == name and card.chip_memory_bytes is not None:
             return card.chip_memory_bytes - card.overhead_bytes
     raise ValueError(f"{device[:40]!r} is not a Tenstorrent card")
+
+
+def card_problems(spec: ModelSpec, run: RunSpec) -> tuple[SpecError, ...]:
+    """All that keeps a valid run from its card, but for the card itself: what its trainer lacks,
+    or else that it does not fit. What tt-train takes is only estimated: nothing is refused for it.
+    """
+    found = unsupported(spec, run)
+    if found or run.card_backend != "ttnn":
+        return found
+    too_large = memory_problem(spec, run)
+    return () if too_large is None else (too_large,)
 
 
 def check_memory(spec: ModelSpec, run: RunSpec) -> int:

@@ -34,6 +34,7 @@ class Preflight:
         interpreter: the Python that a worker would run under; None where none was found.
         card: what is known of the card; None where it is not here.
         backend: what would train on it, one of RunSpec.card_backend.
+        python_version: of the interpreter, such as 3.12.4; empty where it is not known.
     """
 
     device: str
@@ -41,6 +42,7 @@ class Preflight:
     interpreter: Path | None = None
     card: PresentCard | None = None
     backend: str = "ttnn"
+    python_version: str = ""
 
     @property
     def blocking(self) -> tuple[Check, ...]:
@@ -125,8 +127,9 @@ def preflight(
     checks += worker_checks.interpreter_checks(name, interpreter, places, environment, backend)
     checks += host_checks.mock_checks(environment)
     checks = (*checks, _VERIFIED[backend])
-    path = interpreter.path if interpreter is not None and interpreter.version else None
-    return Preflight(name, checks, path, card, backend)
+    if interpreter is None or not interpreter.version:
+        return Preflight(name, checks, None, card, backend)
+    return Preflight(name, checks, interpreter.path, card, backend, interpreter.version_text)
 
 
 _VERIFIED = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from engine.events import Started, parse_line
-from engine.parameter import SpecError
+from engine.going_on import going_on, steps_problem
 from engine.run_directory import LineReader, RequestReader, RunDirectory, RunDirectoryError
 from engine.training.checkpoint_folder import clear_leftovers, newest_step
 from engine.training.control import Control
@@ -33,6 +33,23 @@ def open_run(
     """
     record = directory.record()
     clear_leftovers(directory)
+    resumption = next_segment(directory, resume_step)
+    run = going_on(
+        record.run, steps=steps, device=device, precision=precision, card_backend=card_backend
+    )
+    too_few = steps_problem(resumption.step, run.steps)
+    if too_few is not None:
+        raise too_few
+    if run != record.run:
+        directory.write_record(replace(record, run=run))
+    return resumption
+
+
+def next_segment(directory: RunDirectory, resume_step: int | None = None) -> Resumption:
+    """Where the run would go on: from its newest checkpoint, or the one of ``resume_step``.
+
+    Only reads. Raises RunDirectoryError where there is no checkpoint of that step.
+    """
     starts = _starts(directory)
     step = resume_step
     if step is None and starts:
@@ -40,22 +57,6 @@ def open_run(
     elif step is not None and step not in directory.checkpoint_steps():
         there = ", ".join(f"{s:,}" for s in directory.checkpoint_steps()) or "none"
         raise RunDirectoryError(f"there is no checkpoint of step {step:,} (there are: {there})")
-    total = steps or record.run.steps
-    if step is not None and step >= total:
-        raise SpecError(
-            "steps",
-            f"{step:,} steps are done already: ask for more than {step:,}",
-            {"steps": 2 * step or 1},
-        )
-    run = record.run.replace(
-        steps=total, device=device or record.run.device,
-        precision=precision or record.run.precision,
-        card_backend=card_backend or record.run.card_backend,
-    )  # fmt: skip
-    if run.warmup_steps > total:
-        run = run.replace(warmup_steps=total // 10)
-    if run != record.run:
-        directory.write_record(replace(record, run=run))
     return Resumption(max((start.segment for start in starts), default=0) + 1, step)
 
 

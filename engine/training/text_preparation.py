@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from engine.data.catalogue import catalogue
 from engine.data.corpora import Corpus, load_corpus
 from engine.data.dataset import (
     BatchSource,
@@ -17,6 +16,7 @@ from engine.data.dataset import (
 from engine.data.ngrams import floors
 from engine.data.tokenizers import Tokenizer, load_tokenizer
 from engine.events import Preparing, Warned
+from engine.going_on import text_problem
 from engine.parameter import SpecError
 from engine.run_directory import RunDirectory, RunRecord
 from engine.run_spec import RunSpec
@@ -126,15 +126,11 @@ def _corpus(
 
 
 def _changed(record: RunRecord, versions: Mapping[str, str]) -> str:
-    """Why the text is another one. The standard library is that of the Python that trains."""
+    """Why the text is another one."""
     name, before, now = record.run.corpus, record.versions.get("python"), versions.get("python")
-    own = any(entry.name == name and entry.download is None for entry in catalogue())
-    if own and before and before != now:
-        return (
-            f"{name} is the text of the Python that trains: this run began with that of {before}, "
-            f"and this is {now}. Go on where that Python trains, or start a new run with another "
-            "text, which can move between devices"
-        )
+    elsewhere = text_problem(name, before or "", now or "")
+    if elsewhere is not None:
+        return elsewhere.message
     return (
         f"{name} has changed since this run began: going on with another text would spoil it. Put "
         "the old text back, or start a new run"

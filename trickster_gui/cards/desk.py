@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from PySide6.QtCore import QObject, Signal
 
-from engine.cost.card_fit import memory_problem
+from engine.cost.card_fit import card_problems
 from engine.devices.card import card_name, chips_of
-from engine.devices.card_rules import NOT_VERIFIED, unsupported
+from engine.devices.card_rules import NOT_VERIFIED
 from engine.run_spec import RunSpec, label_of
 from engine.spec import ModelSpec
 from trickster_gui.bridge import RunBridge
@@ -73,10 +73,7 @@ class CardDesk(QObject):
 
     def _can_be_trained(self, model: ModelSpec, run: RunSpec) -> bool:
         """Whether the run's card can train this design; where not, the first reason is told."""
-        problems = unsupported(model, run)
-        if not problems and run.card_backend == "ttnn":  # tt-train's memory is an estimate
-            too_large = memory_problem(model, run)
-            problems = () if too_large is None else (too_large,)
+        problems = card_problems(model, run)
         if problems:
             first = problems[0]
             self._messages.post(

@@ -7,6 +7,7 @@ import json
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,50 @@ def test_a_run_that_a_card_began_goes_on_here(
     assert [(s.step, s.device) for s in directory.events() if isinstance(s, Started)] == [
         (0, "n150:0"), (13, "cpu"),
     ]  # fmt: skip
+
+
+def test_whether_a_run_could_go_on_is_told_and_nothing_is_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert main(train_command(tmp_path, "--run", str(run), "--steps", "4", "--json")) == 0
+    capsys.readouterr()
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    check = ["resume", str(run), "--check"]
+    assert main([*check, "--steps", "8", "--precision", "bf16-mixed"]) == 0
+    assert capsys.readouterr().out == "it can go on on cpu in bf16-mixed, up to step 8\n"
+    assert main([*check, "--steps", "8", "--json"]) == 0
+    assert answer(capsys) == {"possible": True}
+    assert main([*check, "--json"]) == 2
+    assert answer(capsys) == {
+        "possible": False,
+        "problem": {
+            "field": "steps", "message": "4 steps are done already: ask for more than 4",
+            "fix": {"steps": 8},
+        },
+    }  # fmt: skip
+    assert main([*check, "--steps", "8", "--device", "n150:0", "--json"]) == 2
+    assert "cannot train on n150:0" in str(answer(capsys)["problem"])
+    assert main([*check, "--steps", "8", "--device", "cuda:7"]) == 2
+    assert "cuda:7 is not here" in capsys.readouterr().err
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+def test_a_run_on_the_text_of_another_python_is_refused_before_anything_is_recorded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = RunDirectory(tmp_path / "run")
+    assert main(train_command(tmp_path, "--run", str(directory.path), "--steps", "2")) == 0
+    record = directory.record()
+    directory.write_record(
+        replace(
+            record, run=record.run.replace(corpus="python-stdlib"), versions={"python": "3.9.1"}
+        )
+    )
+    events = directory.events_file.read_bytes()
+    assert main(["resume", str(directory.path), "--steps", "4"]) == 2
+    assert "this run began with that of 3.9.1, and this is" in capsys.readouterr().err
+    assert directory.events_file.read_bytes() == events
 
 
 @pytest.mark.parametrize("command", ["resume", "generate"])
