@@ -32,6 +32,7 @@ from trickster_gui.devices import (
     with_tools_asked,
 )
 from trickster_gui.document import Document, History
+from trickster_gui.elsewhere.desk import ElsewhereDesk
 from trickster_gui.main_window import MainWindow
 from trickster_gui.messages import Messages
 from trickster_gui.monitor.view import MonitorView
@@ -68,6 +69,7 @@ class Application(QObject):
         )  # fmt: skip
         self.cards = CardDesk(self.window, self.bridge, self.messages, self)
         self.cards.cards_changed.connect(self._list_cards)
+        self.elsewhere = ElsewhereDesk(self.window, self.bridge, self.cards, self.messages, self)
         self.window.files.path = session.path
         self._save_failed = self._measuring = False
         # Not restarted by further changes: a drag that goes on is saved all the same.
@@ -122,6 +124,8 @@ class Application(QObject):
                     lambda: bridge.state == "running"),
             Command("resume", "Go on training", bridge.resume_now, (), "Run",
                     lambda: bridge.state == "paused"),
+            Command("elsewhere", "Go on with this run elsewhere…", self.elsewhere.open, (), "Run",
+                    self.elsewhere.can_open),
             Command("stop", "Stop training", bridge.stop, (), "Run", lambda: bridge.alive),
             Command("calibrate", "Measure this computer's speed", self.calibrate, (), "Run"),
             Command("card", "What training on this card needs…", self._check_card, (), "Run",
@@ -228,6 +232,7 @@ class Application(QObject):
         """Save, and end everything that runs besides the window. Runs themselves go on."""
         self.save(sync=True)
         self._closing.set()
+        self.elsewhere.close()
         self.cards.close()
         self.window.close()
         self._save_timer.stop()

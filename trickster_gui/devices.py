@@ -44,10 +44,16 @@ class Surroundings:
         """What to call a device; ``auto`` is followed by what it comes to."""
         if name == "auto":
             return f"Automatic: {self._automatic().title}"
+        return self.device(name).title
+
+    def device(self, name: str) -> Device:
+        """The device that a run calls ``name``; what nobody knows has its name and no figures."""
+        if name == "auto":
+            return self._automatic()
         listed = [*self.all_devices(), *(card.card for card in self.cards if card.card)]
         base = name.split(":", maxsplit=1)[0]
         found = next((d for d in listed if d.name == name), None)
-        return (found or next((d for d in listed if d.name == base), None) or _unknown(name)).title
+        return found or next((d for d in listed if d.name == base), None) or _unknown(name)
 
     def short_title(self, name: str) -> str:
         """The name of a device for a small button."""

@@ -55,6 +55,7 @@ QPushButton[segment="true"]:hover {{ color: {text}; }}
 QPushButton[segment="true"]:checked {{
     background: {surface}; color: {text}; border-color: {border}; font-weight: 500;
 }}
+QPushButton[segment="true"]:disabled {{ color: {faint}; }}
 QPushButton[segment="true"]:focus {{ border: 1px solid {accent}; }}
 QComboBox {{
     background: {background}; border: 1px solid {border}; border-radius: 5px; padding: 2px 6px;

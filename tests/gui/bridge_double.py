@@ -16,6 +16,7 @@ from engine import events
 from engine.run_directory import EventWriter, RequestReader, RunDirectory, RunRecord
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
+from trickster_gui.bridge.orders import Elsewhere
 
 ROOT = Path(__file__).parents[2]
 TOTAL_STEPS = 100_000
@@ -38,8 +39,9 @@ class DoubleLauncher:
         return directory
 
     def launch(
-        self, directory: RunDirectory, *, resume: bool, steps: int | None, from_step: int | None
-    ) -> subprocess.Popen[bytes]:
+        self, directory: RunDirectory, *, resume: bool, steps: int | None, from_step: int | None,
+        elsewhere: Elsewhere,
+    ) -> subprocess.Popen[bytes]:  # fmt: skip
         first = max(directory.checkpoint_steps(), default=0) if resume else 0
         first = first if from_step is None else from_step
         with directory.log_file.open("ab") as log:

@@ -13,6 +13,7 @@ from engine.events import Event, Preparing, Started
 from engine.run_directory import RunDirectory, read_json, state_after
 from trickster_gui.bridge.launcher import Launcher
 from trickster_gui.bridge.orders import (
+    AS_IT_WAS,
     LIVE_STATES,
     Acknowledge,
     Attach,
@@ -119,13 +120,13 @@ class RunFollower(QObject):
         order = self._beginning
         if isinstance(order, Start):
             self._watch(self._launcher.create(order.model, order.run, order.title))
-            self._launch(resume=False, steps=None, from_step=None)
+            self._launch()
         elif isinstance(order, Attach):
             self._watch(RunDirectory(order.path))
         elif isinstance(order, Resume):
             self._watch(RunDirectory(order.path))
             if not self._alive:
-                self._launch(resume=True, steps=order.steps, from_step=order.from_step)
+                self._launch(order)
         elif isinstance(order, AttachLatest):
             runs = [RunDirectory(path) for path in self._launcher.runs()]
             chosen = next((run for run in runs if run.worker_alive()), runs[0] if runs else None)
@@ -145,13 +146,18 @@ class RunFollower(QObject):
             )
         )
 
-    def _launch(self, *, resume: bool, steps: int | None, from_step: int | None) -> None:
+    def _launch(self, resume: Resume | None = None) -> None:
+        """Start a worker on the run that is watched: a new one, or one that is to go on."""
         assert self._directory is not None
         self._set_state("preparing")
         self._launched_at = time.time()  # what the record says before is about earlier workers
         try:
             self._process = self._launcher.launch(
-                self._directory, resume=resume, steps=steps, from_step=from_step
+                self._directory,
+                resume=resume is not None,
+                steps=None if resume is None else resume.steps,
+                from_step=None if resume is None else resume.from_step,
+                elsewhere=AS_IT_WAS if resume is None else resume.elsewhere,
             )
         except Exception:
             self._set_state("failed")

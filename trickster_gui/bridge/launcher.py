@@ -10,6 +10,7 @@ from typing import Protocol
 from engine.run_directory import RunDirectory
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
+from trickster_gui.bridge.orders import Elsewhere
 
 
 class Launcher(Protocol):
@@ -25,6 +26,7 @@ class Launcher(Protocol):
         resume: bool,
         steps: int | None,
         from_step: int | None,
+        elsewhere: Elsewhere,
     ) -> subprocess.Popen[bytes]:
         """Start a worker that outlives this process."""
 
@@ -51,13 +53,15 @@ class EngineLauncher:
         resume: bool,
         steps: int | None,
         from_step: int | None,
+        elsewhere: Elsewhere,
     ) -> subprocess.Popen[bytes]:
         """Start a worker in a session of its own."""
         from engine.launch import launch
 
         return launch(
             directory, interpreter=self.interpreter, resume=resume, resume_step=from_step,
-            steps=steps,
+            steps=steps, device=elsewhere.device, precision=elsewhere.precision,
+            card_backend=elsewhere.card_backend,
         )  # fmt: skip
 
     def runs(self) -> Sequence[Path]:

@@ -38,6 +38,18 @@ class AttachLatest:
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """Where a run goes on, in which precision and, on a card, by what; None: as until now."""
+
+    device: str | None = None
+    precision: str | None = None
+    card_backend: str | None = None
+
+
+AS_IT_WAS = Elsewhere()
+
+
+@dataclass(frozen=True)
 class Resume:
     """Start a worker on a run that ended, up to step ``steps`` (None: as the run was planned),
     from the checkpoint of step ``from_step`` (None: the newest)."""
@@ -45,6 +57,7 @@ class Resume:
     path: Path
     steps: int | None
     from_step: int | None = None
+    elsewhere: Elsewhere = AS_IT_WAS
 
 
 @dataclass(frozen=True)

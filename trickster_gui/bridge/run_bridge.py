@@ -15,12 +15,14 @@ from trickster_gui.bridge.background import Background, OnDone, OnError, OnProgr
 from trickster_gui.bridge.follower import RunFollower
 from trickster_gui.bridge.launcher import EngineLauncher, Launcher
 from trickster_gui.bridge.orders import (
+    AS_IT_WAS,
     LIVE_STATES,
     Acknowledge,
     Attach,
     AttachLatest,
     Beginning,
     Close,
+    Elsewhere,
     Kill,
     Order,
     Resume,
@@ -155,10 +157,14 @@ class RunBridge(QObject):
         """Follow the run that is live, or else the last one, where there is any."""
         self._begin(AttachLatest(), None)
 
-    def resume(self, path: Path, steps: int | None = None, from_step: int | None = None) -> None:
+    def resume(
+        self, path: Path, steps: int | None = None, from_step: int | None = None,
+        elsewhere: Elsewhere = AS_IT_WAS,
+    ) -> None:  # fmt: skip
         """Start a worker on a run that ended; ``steps`` is its new last step. ``from_step`` goes
-        back to that checkpoint, and what came after it is abandoned."""
-        self._begin(Resume(Path(path), steps, from_step), "preparing")
+        back to that checkpoint, and what came after it is abandoned. ``elsewhere`` is the device,
+        the precision and the trainer on a card that it goes on with."""
+        self._begin(Resume(Path(path), steps, from_step, elsewhere), "preparing")
 
     def detach(self) -> None:
         """Stop following; the worker goes on."""
@@ -253,9 +259,27 @@ class RunBridge(QObject):
 
     def calibrate(self, on_line: Callable[[str], None], on_done: OnDone, on_error: OnError) -> Task:
         """Measure this machine's speed in a child process (about 12 s)."""
-        python = getattr(self._launcher, "interpreter", None) or Path(sys.executable)
         arguments = ("-m", "engine", "calibrate")
-        return self._background.child(python, arguments, on_line, on_done, on_error)
+        return self._background.child(self._python(), arguments, on_line, on_done, on_error)
+
+    def check_resume(
+        self, path: Path, elsewhere: Elsewhere, steps: int, on_line: Callable[[str], None],
+        on_done: OnDone, on_error: OnError,
+    ) -> Task:  # fmt: skip
+        """Have a child process, which may load torch, say whether the run in ``path`` could go on
+        so: ``on_line`` is given the document of ``engine resume --check``, also where it could not
+        (and ``on_error`` is called). Takes seconds."""
+        told = {
+            "steps": str(steps), "device": elsewhere.device, "precision": elsewhere.precision,
+            "card-backend": elsewhere.card_backend,
+        }  # fmt: skip
+        options = [f"--{name}={value}" for name, value in told.items() if value is not None]
+        arguments = ("-m", "engine", "resume", str(path), "--check", "--json", *options)
+        return self._background.child(self._python(), arguments, on_line, on_done, on_error)
+
+    def _python(self) -> Path:
+        """The interpreter of torch's workers."""
+        return getattr(self._launcher, "interpreter", None) or Path(sys.executable)
 
     def shutdown(self) -> None:
         """End all threads and helper processes; workers go on. The last call before closing."""

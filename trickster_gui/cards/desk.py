@@ -82,15 +82,16 @@ class CardDesk(QObject):
             )  # fmt: skip
         return not problems
 
-    def open_checklist(self, device: str) -> None:
-        """Show what training on this card needs, and check it where nothing is known yet."""
+    def open_checklist(self, device: str, backend: str = "") -> None:
+        """Show what training on this card by ``backend`` (default: the design's) needs, and check
+        it where nothing is known yet."""
         device = card_name(device)
         if not device:
             return
         if self.checklist is not None:
             self.checklist.close()
             self.checklist.deleteLater()
-        title, backend = self._window.around.title(device), self._backend
+        title, backend = self._window.around.title(device), backend or self._backend
         self.checklist = Checklist(
             device, title, self.readiness, self.maker, self._window.themes, self._window,
             backend=backend,

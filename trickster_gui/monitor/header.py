@@ -31,6 +31,7 @@ _STATE_ROLES: dict[RunState, str] = {
     "failed": "danger",
     "interrupted": "danger",
 }
+ELSEWHERE = "Go on elsewhere…"
 _MOST_CHECKPOINTS = 8
 _ENDED: tuple[RunState, ...] = ("finished", "failed", "interrupted")
 
@@ -72,7 +73,7 @@ class Header(QWidget):
     """Buttons of a run. It only says what was pressed; the view decides what that means.
 
     ``continue_asked`` carries the number of further steps, ``rewind_asked`` the step of a
-    checkpoint to go back to.
+    checkpoint to go back to, ``elsewhere_asked`` that it shall go on otherwise than until now.
     """
 
     train_asked = Signal()
@@ -82,6 +83,7 @@ class Header(QWidget):
     kill_asked = Signal()
     continue_asked = Signal(int)
     rewind_asked = Signal(int)
+    elsewhere_asked = Signal()
 
     def __init__(self, themes: ThemeSource, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -99,7 +101,7 @@ class Header(QWidget):
         self.pause.clicked.connect(self._pause_clicked)
         self.stop = self._button("Stop", "Save, and end the run; it can be continued later")
         self.stop.clicked.connect(self._stop_clicked)
-        self.more = self._button("Continue", "Train this very run for longer")
+        self.more = self._button("Continue", "Train this very run for longer, or elsewhere")
         self.more_menu = QMenu(self)
         self.more.setMenu(self.more_menu)
         self.more_menu.aboutToShow.connect(self._fill_more)
@@ -190,6 +192,10 @@ class Header(QWidget):
             action = QAction(f"+{steps:,} steps", self.more_menu)
             action.triggered.connect(lambda _=False, steps=steps: self.continue_asked.emit(steps))
             self.more_menu.addAction(action)
+        self.more_menu.addSeparator()
+        self.elsewhere = QAction(ELSEWHERE, self.more_menu)
+        self.elsewhere.triggered.connect(self.elsewhere_asked)
+        self.more_menu.addAction(self.elsewhere)
         steps_back = self._checkpoints()[-_MOST_CHECKPOINTS:]
         if steps_back:
             self.more_menu.addSeparator()

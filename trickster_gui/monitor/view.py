@@ -75,12 +75,14 @@ class MonitorView(QWidget):
 
     ``message`` carries severity, text, the words of a button (may be empty) and what it does
     (may be None): the arguments of Messages.post. ``outdated``: all that was said so is past,
-    since a worker starts or another run is shown.
+    since a worker starts or another run is shown. ``elsewhere_asked``: the run that is shown shall
+    go on on another device or in another way.
     """
 
     message = Signal(str, str, str, object)
     outdated = Signal()
     chart_made = Signal()
+    elsewhere_asked = Signal()
 
     def __init__(
         self, document: Document, themes: ThemeSource, bridge: RunBridge,
@@ -201,6 +203,7 @@ class MonitorView(QWidget):
         header.kill_asked.connect(bridge.kill)
         header.continue_asked.connect(self._continue)
         header.rewind_asked.connect(self._rewind)
+        header.elsewhere_asked.connect(self.elsewhere_asked)
         header.set_checkpoints(self._checkpoints)
         self.empty_button.clicked.connect(self.train)
         self.samples.sample_asked.connect(bridge.sample)
