@@ -78,6 +78,8 @@ def _scenes(opened: program.Application) -> Iterator[tuple[str, Callable[[], Non
 
     yield "5-training", train
     yield "6-finished", lambda: until(lambda: bridge.state == "finished")
+    yield "6-elsewhere", lambda: _open_elsewhere(opened)
+    yield "6-elsewhere-card", lambda: _to_a_card(opened)
     yield "7-presets", lambda: _open(window.open_presets)
     yield "8-commands", lambda: _open(window.open_palette)
 
@@ -101,6 +103,21 @@ def _scenes(opened: program.Application) -> Iterator[tuple[str, Callable[[], Non
         _open(lambda: load("nano-trickster"))
 
     yield _PRINTED, printed
+
+
+def _open_elsewhere(opened: program.Application) -> None:
+    opened.window.resize(*SIZES[0])  # it opens in the middle of the window as it is then
+    settle(100)
+    _open(opened.elsewhere.open)
+    until(lambda: opened.elsewhere.dialog is not None)
+
+
+def _to_a_card(opened: program.Application) -> None:
+    """A card that is not here, and a precision that no card has."""
+    dialog = opened.elsewhere.dialog
+    assert dialog is not None
+    dialog.choose_device("n150:0")
+    until(lambda: opened.cards.readiness.state("n150:0").report is not None)
 
 
 def _open(show: Callable[[], None]) -> None:

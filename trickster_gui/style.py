@@ -43,6 +43,9 @@ QPushButton:disabled {{ color: {faint}; }}
 QPushButton[primary="true"] {{
     background: {accent}; color: {accent_text}; border-color: {accent}; font-weight: 600;
 }}
+QPushButton[primary="true"]:disabled {{
+    background: {raised}; color: {faint}; border-color: {border};
+}}
 QPushButton[primary="true"]:focus {{ border: 2px solid {text}; }}
 QPushButton[fix="true"] {{ padding: 1px 8px; border-radius: 5px; border-color: {danger}; }}
 QPushButton[fix="true"]:focus {{ border: 2px solid {accent}; }}
@@ -55,7 +58,9 @@ QPushButton[segment="true"]:hover {{ color: {text}; }}
 QPushButton[segment="true"]:checked {{
     background: {surface}; color: {text}; border-color: {border}; font-weight: 500;
 }}
-QPushButton[segment="true"]:disabled {{ color: {faint}; }}
+QPushButton[segment="true"]:disabled {{
+    background: transparent; border-color: transparent; color: {faint};
+}}
 QPushButton[segment="true"]:focus {{ border: 1px solid {accent}; }}
 QComboBox {{
     background: {background}; border: 1px solid {border}; border-radius: 5px; padding: 2px 6px;
@@ -72,6 +77,7 @@ QMenu::item {{ padding: 5px 26px 5px 12px; border-radius: 4px; }}
 QMenu::item:selected {{ background: {accent}; color: {accent_text}; }}
 QMenu::item:disabled {{ color: {faint}; }}
 QMenu::separator {{ height: 1px; background: {border}; margin: 5px 4px; }}
+#findings {{ background: {surface}; border: 1px solid {border}; border-radius: 8px; }}
 #popup {{ background: {surface}; border: 1px solid {border}; border-radius: 8px; }}
 #popup QLineEdit {{ background: transparent; border: none; border-radius: 0;
     border-bottom: 1px solid {border}; padding: 8px 10px; }}

@@ -100,7 +100,8 @@ def read_ended_run(path: Path, step: int) -> EndedRun:
     # Checkpoints beyond are of a stretch that was abandoned when the run went back.
     done = max((at for at in directory.checkpoint_steps() if at <= step), default=0)
     python = record.versions.get("python", "")
-    return EndedRun(path, record.title, record.model, record.run, done, python)
+    device = record.device or record.run.device
+    return EndedRun(path, record.title, record.model, record.run, device, done, python)
 
 
 def changes_of(run: RunSpec, wanted: RunSpec) -> Elsewhere:

@@ -39,12 +39,13 @@ from trickster_gui.elsewhere.findings import (
     asks_torch,
     can_go_on,
     findings,
+    precision_words,
 )
 from trickster_gui.elsewhere.torch_check import TorchCheck
 from trickster_gui.popups import Popups
 from trickster_gui.theme import ThemeSource
 
-_WIDTH_PX, _FINDINGS_PX, _STEPS_PX = 560, 132, 112
+_WIDTH_PX, _FINDINGS_PX, _STEPS_PX = 560, 104, 112
 _LABELS = {"device": "Device", "card_backend": "Trainer on cards", "precision": "Precision",
            "steps": "Steps in all"}  # fmt: skip
 
@@ -86,7 +87,7 @@ class ElsewhereDialog(QDialog):
         self.heading = QLabel("Go on elsewhere", self)
         self.heading.setFont(fonts.title())
         self.about = Text(self._themes, fonts.base(), "muted", parent=self)
-        self.about.setText(_about(self.ended))
+        self.about.setText(_about(self.ended, self._around()))
         self.about.setToolTip(self.about.text())
         self.device = IconButton(
             self._themes, "chip", _LABELS["device"], opens=True, framed=True, parent=self
@@ -95,6 +96,7 @@ class ElsewhereDialog(QDialog):
         self.device.clicked.connect(self.open_devices)
         self.device_note = Text(self._themes, fonts.small(), "muted", parent=self)
         self.trainer = self._segments("card_backend")
+        self.trainer_note = Text(self._themes, fonts.small(), "muted", parent=self)
         self.precision = self._segments("precision")
         self.steps = ValueEdit(self)
         self.steps.setFixedWidth(_STEPS_PX)
@@ -155,7 +157,11 @@ class ElsewhereDialog(QDialog):
             form.addWidget(self.labels[name], row, 0, top if name == "device" else middle)
         self.labels["device"].setFixedHeight(self.device.sizeHint().height())
         form.addLayout(device, 0, 1)
-        form.addWidget(self.trainer, 1, 1, Qt.AlignmentFlag.AlignLeft)
+        trainer = QHBoxLayout()
+        trainer.setSpacing(10)
+        trainer.addWidget(self.trainer)
+        trainer.addWidget(self.trainer_note, 1)
+        form.addLayout(trainer, 1, 1)
         form.addWidget(self.precision, 2, 1, Qt.AlignmentFlag.AlignLeft)
         form.addLayout(steps, 3, 1)
         buttons = QHBoxLayout()
@@ -195,10 +201,10 @@ class ElsewhereDialog(QDialog):
         self._open_list_if_missing()
 
     def _entries(self, _: str) -> Sequence[Entry]:
-        words = self._readiness.words(self.wanted.card_backend)
-        entries = device_entries(
-            self._around(), self.wanted.device, lambda name: words.get(name, "")
-        )
+        words, around = self._readiness.words(self.wanted.card_backend), self._around()
+        device = self.wanted.device
+        chosen = device if around.is_here(device) else device.split(":")[0]
+        entries = device_entries(around, chosen, lambda name: words.get(name, ""))
         return [replace(e, section="Not here") if e.section == NOT_HERE else e for e in entries]
 
     def _typed(self, text: str) -> None:
@@ -298,6 +304,7 @@ class ElsewhereDialog(QDialog):
         self.device_note.setText(self._device_words())
         self.trainer.set_choice(run.card_backend)
         self.trainer.setEnabled(on_card)
+        self.trainer_note.setText("" if on_card else "other devices train by torch")
         self.precision.set_choice(run.precision)
         if self._refused is None and not (self.steps.hasFocus() and self.steps.pending()):
             self.steps.show_value(exact_text(run.steps, run_parameters()["steps"]))
@@ -305,6 +312,8 @@ class ElsewhereDialog(QDialog):
         guilty = {finding.field for finding in found if finding.severity == "error"}
         for name, label in self.labels.items():
             label.set_role("danger" if name in guilty else "text")
+        if not on_card:
+            self.labels["card_backend"].set_role("faint")
         self.findings.show_findings(found)
         possible = can_go_on(found)
         self.go.setEnabled(possible)
@@ -313,17 +322,17 @@ class ElsewhereDialog(QDialog):
     def _device_words(self) -> str:
         device, around = card_name(self.wanted.device), self._around()
         if not device:
-            own = self.wanted.device == self.ended.run.device
+            own = self.wanted.device in (self.ended.run.device, self.ended.device)
             return "where it trained until now" if own else "in this computer"
         if not around.is_here(device):
             return "not in this computer"
         return self._readiness.words(self.wanted.card_backend).get(device, "in this computer")
 
 
-def _about(ended: EndedRun) -> str:
-    run = ended.run
-    by = f" by {run.card_backend}" if card_name(run.device) else ""
-    return f"“{ended.title}” was trained on {run.device}{by}, {run.precision}"
+def _about(ended: EndedRun, around: Surroundings) -> str:
+    run, card = ended.run, card_name(ended.device)
+    where = f"{card} by {run.card_backend}" if card else around.short_title(ended.device)
+    return f"“{ended.title}” was trained on {where} in {precision_words(run)}"
 
 
 def _steps_words(done: int, run: RunSpec) -> str:

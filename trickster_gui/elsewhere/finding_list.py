@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from trickster_gui.controls import fonts
 from trickster_gui.elsewhere.findings import Finding
@@ -54,7 +62,7 @@ class _Line(QWidget):
         self.button.setVisible(bool(finding.words))
 
 
-class FindingList(QWidget):
+class FindingList(QFrame):
     """Has room for three findings whether there are any or not. ``acted`` carries the one whose
     button was pressed."""
 
@@ -62,9 +70,10 @@ class FindingList(QWidget):
 
     def __init__(self, themes: ThemeSource, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.setObjectName("findings")
         self.lines = [_Line(themes, self) for _ in range(MOST)]
         column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column.setContentsMargins(12, 10, 12, 10)
         column.setSpacing(8)
         for line in self.lines:
             line.acted.connect(self.acted)

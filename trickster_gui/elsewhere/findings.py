@@ -1,4 +1,4 @@
-"""What is to be said about going on so: what is against it and the way out, or that it can. No Qt.
+"""What is to be said about going on so: what is against it and the way out, or that it can.
 
 Nothing is checked here: the engine, the check of a card and the question to torch have done that.
 """
@@ -19,6 +19,7 @@ from engine.run_spec import RunSpec, label_of, run_parameters
 from engine.spec import ModelSpec
 from engine.words import binary_bytes
 from trickster_gui.cards.readiness import CardState
+from trickster_gui.controls.segments import short
 from trickster_gui.design.binding import spoken
 from trickster_gui.devices import Surroundings
 from trickster_gui.elsewhere.torch_check import TorchState
@@ -30,13 +31,19 @@ Way = Literal["", "fix", "checklist"]
 
 @dataclass(frozen=True)
 class EndedRun:
-    """A run that ended, as its record has it. ``done``: steps of the checkpoint that it goes on
-    from, 0 where there is none; ``python``: the version that its text was read under."""
+    """A run that ended, as its record has it.
+
+    Attributes:
+        device: where it trained last, such as cpu where the run says auto.
+        done: steps of the checkpoint that it goes on from, 0 where there is none.
+        python: the version that its text was read under; empty where that is not known.
+    """
 
     path: Path
     title: str
     model: ModelSpec
     run: RunSpec
+    device: str
     done: int
     python: str
 
@@ -104,7 +111,7 @@ def _of_device(ended: EndedRun, wanted: RunSpec, known: Known) -> list[Finding]:
     if known.torch.problem is not None:
         return [_refusal(known.torch.problem, ended, wanted, known.around)]
     if not known.torch.known:
-        precision = spoken(wanted.precision, run_parameters()["precision"])
+        precision = precision_words(wanted)
         where = known.around.short_title(wanted.device)
         return [Finding("info", f"Asking torch whether it can train on {where} in {precision}…")]
     return []
@@ -153,18 +160,16 @@ def _fix_words(fix: dict[str, Value], field: str, around: Surroundings) -> str:
     value = fix[name]
     if name == "device":
         return f"Use {around.short_title(str(value))}"
-    parameter = run_parameters()[name]
-    return f"Use {spoken(value, parameter)}"
+    return f"Use {short(spoken(value, run_parameters()[name]))}"
 
 
 def _possible(ended: EndedRun, wanted: RunSpec, around: Surroundings) -> Finding:
-    parameters = run_parameters()
     start = (
         f"from step {ended.done:,}" if ended.done else "from the beginning: it has no checkpoint"
     )
     device = card_name(wanted.device) or around.short_title(wanted.device)
     by = f" by {wanted.card_backend}" if card_name(wanted.device) else ""
-    precision = spoken(wanted.precision, parameters["precision"])
+    precision = precision_words(wanted)
     more = wanted.steps - ended.done
     return Finding(
         "success", f"It can go on {start}: {more:,} more steps on {device}{by} in {precision}."
@@ -191,3 +196,8 @@ def _warnings(model: ModelSpec, wanted: RunSpec, known: Known) -> list[Finding]:
 
 def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
+
+
+def precision_words(run: RunSpec) -> str:
+    """What people call the precision of a run."""
+    return short(spoken(run.precision, run_parameters()["precision"]))

@@ -215,8 +215,6 @@ class MonitorView(QWidget):
             f"#monitorCard {{ background: {theme.surface}; border: 1px solid {theme.border}; "
             f"border-radius: 8px; }}"
             f"#monitorCard QSplitter::handle {{ background: transparent; }}"
-            f'#monitorCard QPushButton[primary="true"]:disabled {{ background: {theme.raised}; '
-            f"color: {theme.faint}; border-color: {theme.border}; }}"
         )
 
     # What the window feeds

@@ -56,7 +56,7 @@ def until_gone(run: RunDirectory, qtbot: QtBot) -> None:
 def test_it_begins_with_what_the_run_has(show: Show) -> None:
     dialog = show()
     assert dialog.wanted == dialog.ended.run
-    assert dialog.about.text() == "“run” was trained on cpu, fp32"
+    assert dialog.about.text() == "“run” was trained on CPU in fp32"
     assert dialog.device_note.text() == "where it trained until now"
     assert dialog.precision.choice() == "fp32"
     assert dialog.steps.text() == "10"
@@ -72,7 +72,7 @@ def test_a_run_goes_on_in_another_precision(
 ) -> None:
     dialog, bridge = show(), application.bridge
     click(dialog.precision.button("bf16-mixed"))
-    assert texts(dialog) == ["Asking torch whether it can train on CPU in bf16 mixed (autocast)…"]
+    assert texts(dialog) == ["Asking torch whether it can train on CPU in bf16 mixed…"]
     assert not dialog.go.isEnabled()
     qtbot.waitUntil(dialog.go.isEnabled, timeout=60_000)
     before = ended.record().run
@@ -136,11 +136,11 @@ def test_fp32_on_a_card_is_mended_by_one_click(
     (text,) = texts(dialog)
     assert text.startswith("Precision: a Tenstorrent card multiplies matrices in 19 bits at most")
     assert not dialog.go.isEnabled()
-    click(help_button(dialog, "Use bf16 mixed (autocast)"))
+    click(help_button(dialog, "Use bf16 mixed"))
     assert dialog.precision.choice() == "bf16-mixed"
     assert QApplication.focusWidget() is dialog.precision.button("bf16-mixed")
     assert texts(dialog) == [
-        "It can go on from step 6: 4 more steps on n150:0 by ttnn in bf16 mixed (autocast).",
+        "It can go on from step 6: 4 more steps on n150:0 by ttnn in bf16 mixed.",
         "Training on cards is not yet verified on hardware.",
     ]
     assert dialog.go.isEnabled()
@@ -156,7 +156,7 @@ def test_a_run_goes_on_on_a_card(
     found()
     dialog, bridge = show(), application.bridge
     dialog.choose_device("n150:0")
-    click(help_button(dialog, "Use bf16 mixed (autocast)"))
+    click(help_button(dialog, "Use bf16 mixed"))
     click(dialog.go)
     qtbot.waitUntil(lambda: bridge.state == "finished", timeout=60_000)
     assert [(event.device, event.precision, event.step) for event in events(ended, Started)] == [
