@@ -45,7 +45,7 @@ from trickster_gui.elsewhere.torch_check import TorchCheck
 from trickster_gui.popups import Popups
 from trickster_gui.theme import ThemeSource
 
-_WIDTH_PX, _FINDINGS_PX, _STEPS_PX = 560, 104, 112
+_WIDTH_PX, _FINDINGS_PX, _STEPS_PX = 560, 122, 112  # three findings of two lines
 _LABELS = {"device": "Device", "card_backend": "Trainer on cards", "precision": "Precision",
            "steps": "Steps in all"}  # fmt: skip
 
@@ -93,6 +93,7 @@ class ElsewhereDialog(QDialog):
             self._themes, "chip", _LABELS["device"], opens=True, framed=True, parent=self
         )
         self.device.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.device.setFixedHeight(self.device.sizeHint().height())
         self.device.clicked.connect(self.open_devices)
         self.device_note = Text(self._themes, fonts.small(), "muted", parent=self)
         self.trainer = self._segments("card_backend")
@@ -318,6 +319,16 @@ class ElsewhereDialog(QDialog):
         possible = can_go_on(found)
         self.go.setEnabled(possible)
         self.go.setToolTip("Go on with the run so" if possible else found[0].text)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Grow where the findings are longer than usual; it never shrinks under the hand."""
+        layout = self.layout()
+        if self.isVisible() and layout is not None:
+            layout.activate()
+            needed = layout.totalHeightForWidth(self.width())
+            if needed > self.height():
+                self.resize(self.width(), needed)
 
     def _device_words(self) -> str:
         device, around = card_name(self.wanted.device), self._around()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -230,6 +231,28 @@ def test_nothing_jumps_when_something_is_said(
     QApplication.processEvents()
     assert texts(dialog)
     assert dialog.size() == before
+
+
+def test_three_findings_have_room_in_both_themes(
+    application: Application, show: Show, ended: RunDirectory, qtbot: QtBot
+) -> None:
+    record = ended.record()
+    spec = record.model.replace(hidden_dim=48, num_heads=2)
+    ended.write_record(replace(record, model=spec))
+    dialog = show()
+    dialog.choose_device("n150:0")
+    state = application.cards.readiness.state
+    qtbot.waitUntil(lambda: state("n150:0").report is not None, timeout=60_000)
+    assert len(texts(dialog)) == 3
+    for theme in ("light", "dark"):
+        application.themes.choose(theme)  # type: ignore[arg-type]
+        QApplication.processEvents()
+        for line in dialog.findings.lines:
+            assert line.text.height() >= line.text.heightForWidth(line.text.width())
+            assert line.button.width() >= line.button.sizeHint().width()
+            assert dialog.findings.rect().contains(line.geometry())
+        for widget in (dialog.device, dialog.steps, dialog.cancel, dialog.go):
+            assert widget.height() >= widget.sizeHint().height()
 
 
 def test_a_run_that_lives_is_not_offered_and_closes_the_dialog(
