@@ -149,7 +149,7 @@ class MainWindow(QMainWindow):
             text = f"Device: {self.around.title(name)}"
             self.document.edit(run={"device": name}, text=text)
         else:
-            self._looked_at = name
+            self._looked_at = name.partition(":")[0] if card_name(name) else name
             is_card = bool(card_name(name))
             self.messages.post(
                 "info",

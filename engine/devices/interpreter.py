@@ -304,7 +304,9 @@ def remember(device: str, path: Path, backend: str = "ttnn") -> None:
 
     Raises InterpreterError where that cannot be written down.
     """
-    chosen = {**_lines_of_file(), f"{device} {backend}": str(path.absolute())}
+    key = f"{device} {backend}"
+    others = {of: where for of, where in _lines_of_file().items() if of != key}
+    chosen = {key: str(path.absolute()), **others}  # the newest comes first: the oldest are dropped
     file = settings_file()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -313,6 +313,15 @@ def test_a_choice_is_remembered_for_each_device(tmp_path: Path) -> None:
     assert [file.name for file in settings_file().parent.iterdir()] == ["interpreters.json"]
 
 
+def test_of_too_many_choices_the_oldest_are_forgotten(tmp_path: Path) -> None:
+    for number in range(40):
+        for backend in ("ttnn", "tt-train"):
+            remember(f"n300:{number}", tmp_path / f"{backend}{number}", backend)
+    kept = remembered()
+    assert kept["n300:39", "tt-train"] == tmp_path / "tt-train39"
+    assert ("n300:0", "ttnn") not in kept
+
+
 def test_the_link_of_an_environment_is_remembered_not_what_it_leads_to(tmp_path: Path) -> None:
     python = link(tmp_path / "venv" / "bin" / "python", HERE)
     remember("n150:0", python)
