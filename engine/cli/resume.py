@@ -9,9 +9,10 @@ import sys
 
 from engine.cli.card_run import ready_card
 from engine.cli.design import changed_run
+from engine.data.moved_text import text_problem
 from engine.devices.card import card_name
 from engine.devices.preflight import Preflight
-from engine.going_on import MOVED, going_on, steps_problem, text_problem
+from engine.going_on import MOVED, going_on, steps_problem
 from engine.parameter import SpecError
 from engine.run_directory import RunDirectory, RunDirectoryError, RunRecord
 from engine.run_spec import RunSpec, check_run, run_parameters

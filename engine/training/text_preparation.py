@@ -13,10 +13,10 @@ from engine.data.dataset import (
     encode_dataset,
     train_tokenizer_for_split,
 )
+from engine.data.moved_text import text_problem
 from engine.data.ngrams import floors
 from engine.data.tokenizers import Tokenizer, load_tokenizer
 from engine.events import Preparing, Warned
-from engine.going_on import text_problem
 from engine.parameter import SpecError
 from engine.run_directory import RunDirectory, RunRecord
 from engine.run_spec import RunSpec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.going_on import going_on, problems_of_going_on, steps_problem, text_problem
+from engine.going_on import going_on, problems_of_going_on, steps_problem
 from engine.presets import preset
 from engine.run_spec import RunSpec
 
@@ -50,12 +50,3 @@ def test_what_a_card_lacks_or_cannot_hold_is_told_of_cards_only() -> None:
 def test_steps_and_the_run_itself_come_first() -> None:
     run = ON_CARD.replace(precision="fp32", steps=5, warmup_steps=0)
     assert [problem.field for problem in problems_of_going_on(NANO.model, run, 5)] == ["steps"]
-
-
-def test_only_the_text_of_the_python_that_trains_stays_with_it() -> None:
-    problem = text_problem("python-stdlib", "3.11.7", "3.12.1")
-    assert problem is not None
-    assert "began with that of 3.11.7, and this is 3.12.1" in problem.message
-    assert text_problem("python-stdlib", "3.11.7", "3.11.7") is None
-    assert text_problem("python-stdlib", "3.11.7", "") is None, "not known"
-    assert text_problem("tiny-shakespeare", "3.11.7", "3.12.1") is None

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 from engine.cost.fit import fit
+from engine.data.moved_text import text_problem
 from engine.devices.card import card_name
 from engine.devices.card_rules import NOT_VERIFIED
-from engine.going_on import MOVED, going_on, problems_of_going_on, text_problem
+from engine.going_on import MOVED, going_on, problems_of_going_on
 from engine.parameter import SpecError, Value
 from engine.run_spec import RunSpec, label_of, run_parameters
 from engine.spec import ModelSpec
