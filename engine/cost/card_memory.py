@@ -64,10 +64,14 @@ def largest_card_batch(spec: ModelSpec, run: RunSpec, room: int, most: int) -> i
     return batch
 
 
+def as_counted(run: RunSpec) -> RunSpec:
+    """The run with an optimizer that cards have, in place of one that they lack."""
+    return run if run.optimizer in _OPTIMIZERS else run.replace(optimizer=_OPTIMIZERS[0])
+
+
 def card_course(spec: ModelSpec, run: RunSpec) -> CardCourse:
     """The memory of a chip of the run's card in the course of the run; kept."""
-    if run.optimizer not in _OPTIMIZERS:
-        run = run.replace(optimizer=_OPTIMIZERS[0])
+    run = as_counted(run)
     length = whole_tiles(run.sequence_length(spec))
     text = max(length, whole_tiles(sampling_pass(spec, run).held))
     return _kept_course(spec, recording(spec, run), length, text, banks_of(run.device))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from engine.cost.calibration import Calibration, Speed
+from engine.cost.card_operations import operations_of_update
 from engine.cost.chips import as_used
 from engine.cost.experience import Drawn, Lesson, cost_of, experience, lessons
 from engine.cost.flops import flops_per_token, recomputed_flops_per_token
@@ -123,10 +124,28 @@ def predicted_step(
     """Time of one update on ``device``; None where nothing is known of its speed."""
     if device.kind == "card":
         rate = table_rate(as_used(device, run))
-        return None if rate is None else step_time(spec, run, rate)
+        return None if rate is None else _with_host(step_time(spec, run, rate), spec, run, device)
     if calibration is None or calibration.device != device.name:
         return None
     return measured_step(spec, run, calibration)
+
+
+def _with_host(computing: Estimate, spec: ModelSpec, run: RunSpec, device: Device) -> Estimate:
+    """The step of our graph: the host starts its operations while the card computes, so that the
+    longer of the two is what it takes. tt-train's operations are not counted."""
+    if device.host_operation_s is None or run.card_backend != "ttnn":
+        return computing
+    number = operations_of_update(spec, run)
+    low, likely, high = (number * seconds for seconds in device.host_operation_s)
+    if high <= computing.low:
+        return computing
+    return replace(
+        computing,
+        seconds=max(computing.seconds, likely),
+        low=max(computing.low, low),
+        high=max(computing.high, high),
+        source=f"{computing.source}. {number:,} operations a step: {device.host_operation_source}",
+    )
 
 
 def measured_step(spec: ModelSpec, run: RunSpec, calibration: Calibration) -> Estimate | None:

@@ -31,6 +31,9 @@ class Device:
         printed_memory: memory as the data sheet prints it, such as ``12 GB``.
         utilisation: part of the peak that training reaches: low, likely, high.
         utilisation_source: what these are based on.
+        host_operation_s: what the host takes to start one operation of our graph: low, likely,
+            high; None where that is not counted.
+        host_operation_source: what these are based on.
         overhead_bytes: what the process and the driver take of the memory beside all tensors.
         free_bytes: what was free when the device was asked, other programs' memory left out; None
             where that is not known (cards, which hold nothing while nobody uses them).
@@ -54,6 +57,8 @@ class Device:
     printed_memory: str = ""
     utilisation: tuple[float, float, float] | None = None
     utilisation_source: str = ""
+    host_operation_s: tuple[float, float, float] | None = None
+    host_operation_source: str = ""
     overhead_bytes: int = 0
     free_bytes: int | None = None
     allocator_slack: float = 0.0
@@ -82,6 +87,7 @@ _FIELDS = {
 def _card(entry: Mapping[str, Any], table: Mapping[str, Any]) -> Device:
     chips, chip_memory = int(entry["chips"]), int(entry["chip_memory_bytes"])
     low, likely, high = table["utilisation"]
+    quick, usual, slow = (number / 1e6 for number in table["host_operation_us"])
     notes = f"{entry.get('notes', '')} Memory: {table['memory_source']}.".strip()
     return Device(
         name=entry["name"],
@@ -100,6 +106,8 @@ def _card(entry: Mapping[str, Any], table: Mapping[str, Any]) -> Device:
         printed_memory=f"{entry['dram_gb']} GB",
         utilisation=(low, likely, high),
         utilisation_source=table["utilisation_source"],
+        host_operation_s=(quick, usual, slow),
+        host_operation_source=table["host_operation_source"],
         overhead_bytes=int(entry["banks"]) * int(entry["reserved_bank_bytes"]),
         banks=int(entry["banks"]),
     )

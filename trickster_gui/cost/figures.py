@@ -162,4 +162,8 @@ def _rough(seconds: float) -> tuple[str, str]:
             return (
                 f"{number:,.0f}" if number >= 9.95 else f"{number:.1f}".removesuffix(".0")
             ), unit
-    return f"{seconds:.2g}", "s"
+    if seconds >= 0.0995:
+        return f"{seconds:.2g}", "s"
+    if seconds >= 0.000_9995:
+        return f"{seconds * 1e3:.2g}", "ms"
+    return f"{seconds * 1e6:.0f}", "µs"

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from engine.cost.calibration import Calibration, MeasuredStep, RunSpeed, Speed
+from engine.cost.card_operations import operations_of_update
 from engine.cost.experience import cost_of
 from engine.cost.flops import flops_per_token
 from engine.cost.step_work import step_work
@@ -207,8 +208,26 @@ def test_a_calibration_counts_for_its_own_device_only() -> None:
     assert predicted_step(NANO, RUN, CPU, None) is None
     n150 = table_rate(CARDS["n150"])
     assert n150 is not None
-    assert predicted_step(NANO, RUN, CARDS["n150"], points) == step_time(NANO, RUN, n150)
+    by_tt_train = RUN.replace(card_backend="tt-train")
+    assert predicted_step(NANO, by_tt_train, CARDS["n150"], points) == step_time(NANO, RUN, n150)
     assert predicted_step(NANO, RUN, CARDS["p300c"], points) is None
+
+
+def test_on_a_card_the_host_holds_small_models_up() -> None:
+    n150, run = CARDS["n150"], RUN.replace(precision="bf16-mixed", batch_size=1)
+    rate = table_rate(n150)
+    assert rate is not None
+    assert n150.host_operation_s == (15e-6, 30e-6, 60e-6)
+    number, computing = operations_of_update(NANO, run), step_time(NANO, run, rate)
+    found = predicted_step(NANO, run, n150, None)
+    assert found is not None
+    assert found.seconds > computing.seconds
+    assert found.seconds == pytest.approx(30e-6 * number)
+    assert found.low == pytest.approx(15e-6 * number)
+    assert found.high == pytest.approx(max(60e-6 * number, computing.high))
+    assert f"{number:,} operations a step" in found.source
+    large = run.replace(batch_size=4096)
+    assert predicted_step(NANO, large, n150, None) == step_time(NANO, large, rate)
 
 
 def test_compute_optimal_tokens() -> None:
