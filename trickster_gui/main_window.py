@@ -19,13 +19,17 @@ from engine.cost.calibration import Calibration
 from engine.cost.claims import headline
 from engine.cost.evaluation import Cost
 from engine.devices.card import card_name
+from engine.devices.card_rules import suited_to_cards
 from engine.parameter import SpecError
 from engine.presets import preset
 from engine.resource_files import ResourceError
+from engine.run_spec import run_parameters
 from engine.words import binary_bytes, duration
 from trickster_gui.commands import Command, Commands
 from trickster_gui.controls.search_list import Entry, SearchList
+from trickster_gui.controls.segments import short
 from trickster_gui.cost.view import CostView
+from trickster_gui.design.binding import spoken
 from trickster_gui.design.notch_costs import Machine
 from trickster_gui.design.panel import WIDTH_PX, DesignPanel
 from trickster_gui.devices import Surroundings, device_entries, quick_surroundings
@@ -146,8 +150,7 @@ class MainWindow(QMainWindow):
         """Train on a device of this computer, or look at the costs on one that is not here."""
         if self.around.is_here(name):
             self._looked_at = None
-            text = f"Device: {self.around.title(name)}"
-            self.document.edit(run={"device": name}, text=text)
+            self._train_on(name)
         else:
             self._looked_at = name.partition(":")[0] if card_name(name) else name
             is_card = bool(card_name(name))
@@ -162,6 +165,19 @@ class MainWindow(QMainWindow):
         self.state_changed.emit()
         if card_name(name) and self._looked_at is None:
             self.card_chosen.emit(card_name(name))
+
+    def _train_on(self, name: str) -> None:
+        """Choose a device that is here; a card also a precision that it has, as one edit."""
+        text, run = f"Device: {self.around.title(name)}", self.document.run
+        suited = suited_to_cards(run) if card_name(name) else run
+        self.document.edit(run={"device": name, "precision": suited.precision}, text=text)
+        if suited != run:
+            precision = run_parameters()["precision"]
+            was, now = (short(spoken(value.precision, precision)) for value in (run, suited))
+            self.messages.post(
+                "info", f"Precision is {now} now: a Tenstorrent card has no {was}.",
+                "Undo", self.document.undo_stack.undo,
+            )  # fmt: skip
 
     def show_cards(self, states: Mapping[str, str], problems: Mapping[str, str]) -> None:
         """Show how each card of this computer stands, and why some cannot train, by name."""

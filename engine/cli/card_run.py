@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
+
 from engine.cost.card_fit import card_problems
+from engine.devices.card import card_name
+from engine.devices.card_rules import suited_to_cards
 from engine.devices.preflight import Preflight, require_ready
+from engine.presets import load_presets
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
 
@@ -19,3 +24,21 @@ def ready_card(model: ModelSpec, run: RunSpec) -> Preflight | None:
         for problem in card_problems(model, run):
             raise problem
     return report
+
+
+def suited(arguments: argparse.Namespace, run: RunSpec) -> tuple[RunSpec, str]:
+    """A preset's run on a card in a precision that cards have, where none was typed, and what
+    there is to say of that. What a person or a file of theirs says stays as it is.
+    """
+    typed = getattr(arguments, "precision", None) is not None or any(
+        text.startswith("precision=") for text in arguments.settings
+    )
+    if typed or not card_name(run.device) or all(p.id != arguments.spec for p in load_presets()):
+        return run, ""
+    found = suited_to_cards(run)
+    if found == run:
+        return run, ""
+    return found, (
+        f"precision: {found.precision}, since a Tenstorrent card has no {run.precision} "
+        "(--set precision=… names another)"
+    )

@@ -7,6 +7,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+from engine.cli.card_run import suited
 from engine.cli.design import SPEC_HELP, add_changes, changed_design, changed_run
 from engine.cost.card_fit import check_memory, chip_memory
 from engine.cost.tt_train_memory import tt_train_memory
@@ -48,19 +49,22 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = None if arguments.python is None else choose(device, Path(arguments.python), backend)
     report = preflight(device, backend=backend)
     if design is not None:
-        report = dataclasses.replace(report, checks=(*report.checks, *_checks(*design)))
+        report = dataclasses.replace(report, checks=(*report.checks, *_checks(*design[:2])))
     if arguments.json:
         print(json.dumps(_document(report), indent=2))
     else:
         print(report.text())
+        if design is not None and design[2]:
+            print(f"\n{design[2]}")
         if chosen is not None:
             print(f"\n{chosen.path} is used for {device} by {backend} from now on.")
     return 0 if report.ready else NOT_READY
 
 
-def _design(arguments: argparse.Namespace, device: str) -> tuple[ModelSpec, RunSpec]:
+def _design(arguments: argparse.Namespace, device: str) -> tuple[ModelSpec, RunSpec, str]:
     model, run, _ = changed_design(arguments, _OPTIONS)
-    return model, check_run(run.replace(device=device), model)
+    run, note = suited(arguments, run.replace(device=device))
+    return model, check_run(run, model), note
 
 
 def _backend(arguments: argparse.Namespace) -> str:

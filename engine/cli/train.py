@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from engine.cli.card_run import ready_card
+from engine.cli.card_run import ready_card, suited
 from engine.cli.design import add_changes, add_spec, changed_design
 from engine.devices.preflight import Preflight
 from engine.launch import create_run, discard
@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Create the run and train it here."""
     model, settings, title = changed_design(arguments, _OPTIONS)
+    settings, note = suited(arguments, settings)
     settings = check_run(_shorter_warmup(settings, arguments.settings), model)
     card = _check_corpus_and_device(model, settings)
     settings = settings.replace(corpus=_from_anywhere(settings.corpus))
@@ -37,6 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
     directory = create_run(model, settings, title, Path(arguments.run) if arguments.run else None)
     if not arguments.json:
         print(f"run: {directory.path}")
+        if note:
+            print(note)
     try:
         status, failed = run_here(directory, "train", card=card, as_json=arguments.json)
     except BaseException:

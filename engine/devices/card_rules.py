@@ -69,6 +69,15 @@ def _width(spec: ModelSpec) -> SpecError | None:
     return SpecError("hidden_dim", message, fix)
 
 
+def suited_to_cards(run: RunSpec) -> RunSpec:
+    """The run in a precision that its trainer has on a card: for one that nobody has chosen.
+
+    tt-train takes any and computes in bf16, which it says.
+    """
+    problem = _precision(run) if run.card_backend == "ttnn" else None
+    return run if problem is None else run.replace(**problem.fix)
+
+
 def _precision(run: RunSpec) -> SpecError | None:
     if run.precision != "fp32":
         return None

@@ -223,6 +223,22 @@ def test_a_worker_that_is_killed_is_told_and_the_run_goes_on_from_its_checkpoint
     assert events(run, Started)[-1].step == last
 
 
+def test_a_preset_goes_on_a_card_in_a_precision_that_it_has(
+    tmp_path: Path, machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A preset says no precision: the fp32 of torch is nothing that a person chose."""
+    machine("rounded")
+    small = ["hidden_dim=32", "num_layers=1", "num_heads=2", "mlp_dim=64", "max_seq_len=32"]
+    sizes = [part for of in small for part in ("--set", f"model.{of}")]
+    run = tmp_path / "run"
+    assert main(
+        ["train", "first-minute", "--device", "n150", "--run", str(run), "--steps", "3",
+         "--corpus", str(write_text(tmp_path)), "--batch", "2", "--seq", "32", *sizes]
+    ) == 0  # fmt: skip
+    assert "precision: bf16-mixed, since a Tenstorrent card has no fp32" in capsys.readouterr().out
+    assert RunDirectory(run).record().run.precision == "bf16-mixed"
+
+
 def test_what_cannot_be_resumed_is_said_by_the_worker(
     tmp_path: Path, machine: Machine, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -76,8 +76,13 @@ def test_json_is_one_document(ready: Path, capsys: pytest.CaptureFixture[str]) -
             ["ok       This design                 can be trained on cards",
              "ok       Memory                      977 MiB of 12.0 GiB on one chip"],
         ),
-        ([], 2, ["missing  This design                 precision: a Tenstorrent card multiplies",
-                 "         Set precision = bf16-mixed"]),
+        ([], 0, ["ok       This design                 can be trained on cards",
+                 "ok       Memory                      977 MiB of 12.0 GiB on one chip"]),
+        (
+            ["precision=fp32"], 2,
+            ["missing  This design                 precision: a Tenstorrent card multiplies",
+             "         Set precision = bf16-mixed"],
+        ),
         (
             ["precision=bf16-mixed", "batch_size=1024"], 2,
             ["missing  Memory                      training needs ",

@@ -71,13 +71,32 @@ def test_choosing_a_card_that_can_train_opens_nothing(
     assert application.cards.may_start(document.model, single)
 
 
+def test_a_card_is_chosen_with_a_precision_that_it_has(
+    application: Application, found: Callable[[], None], python: Path
+) -> None:
+    remember("n150:0", python)
+    found()
+    document, window = application.document, application.window
+    assert document.run.precision == "fp32"
+    window.choose_device("n150:0")
+    assert (document.run.device, document.run.precision) == ("n150:0", "bf16-mixed")
+    message = window.bar.message()
+    assert message is not None
+    assert message.text == "Precision is bf16 mixed now: a Tenstorrent card has no fp32."
+    QTest.mouseClick(window.bar.action, Qt.MouseButton.LeftButton)
+    assert (document.run.device, document.run.precision) == ("auto", "fp32"), "it was one edit"
+    document.edit(run={"card_backend": "tt-train"})
+    window.choose_device("n150:0")
+    assert document.run.precision == "fp32", "tt-train takes any, and says what it computes in"
+
+
 def test_what_cards_cannot_train_is_said_with_a_button_that_mends_it(
     application: Application, found: Callable[[], None], python: Path
 ) -> None:
     remember("n150:0", python)
     found()
     application.window.choose_device("n150:0")
-    assert application.document.run.precision == "fp32"
+    application.document.edit(run={"precision": "fp32"})
     QTest.mouseClick(application.window.monitor.header.train, Qt.MouseButton.LeftButton)
     assert not application.bridge.alive
     assert not list(runs_home().glob("*")), "no run was made"
