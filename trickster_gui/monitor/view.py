@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +19,6 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from engine import words
 from engine.events import Event, Failed, Warned
 from engine.run_directory import RunDirectory
 from engine.run_spec import label_of
@@ -29,7 +27,7 @@ from trickster_gui.controls import fonts
 from trickster_gui.controls.progress_line import ProgressLine
 from trickster_gui.controls.text import Text
 from trickster_gui.document import Document
-from trickster_gui.monitor import predictions, readings
+from trickster_gui.monitor import readings
 from trickster_gui.monitor.chart_maker import ChartMaker
 from trickster_gui.monitor.corpus_check import CorpusCheck
 from trickster_gui.monitor.empty_state import EmptyState
@@ -38,7 +36,7 @@ from trickster_gui.monitor.facts import Facts
 from trickster_gui.monitor.header import Header
 from trickster_gui.monitor.history import History
 from trickster_gui.monitor.sample_view import SampleView
-from trickster_gui.monitor.verdicts import broken_numbers, rising_validation
+from trickster_gui.monitor.sayings import FACTS, Said, detail, most_important, show_facts
 from trickster_gui.theme import Theme, ThemeSource
 
 if TYPE_CHECKING:  # half a second of imports: not before the window is there
@@ -47,27 +45,7 @@ if TYPE_CHECKING:  # half a second of imports: not before the window is there
 
 _REFRESH_MS = 250
 _KILL_AFTER_S = 15.0
-_FACTS = {
-    "step": ("Step", 12),
-    "elapsed": ("Trained for", 9),
-    "left": ("Time left", 9),
-    "memory": ("Memory · predicted", 18),
-    "speed": ("Tokens per second · predicted", 17),
-    "tokens": ("Tokens seen", 9),
-    "epoch": ("Epoch", 6),
-}
 _ENDED: tuple[RunState, ...] = ("finished", "failed", "interrupted")
-_PROGRESS_ROLES: dict[RunState, str] = {
-    "finished": "success", "failed": "danger", "interrupted": "danger", "paused": "warning",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Said:
-    """What the line below the figures says, in the colour ``role`` of the theme."""
-
-    role: str
-    text: str
 
 
 class MonitorView(QWidget):
@@ -92,7 +70,7 @@ class MonitorView(QWidget):
         self._document, self._themes, self._bridge = document, themes, bridge
         self._estimate = ""
         self._device_problem = ""
-        self._problem: _Said | None = None
+        self._problem: Said | None = None
         self._loading: float | None = None
         self._stop_asked_at = 0.0
         self._watched: Watched | None = None
@@ -117,7 +95,7 @@ class MonitorView(QWidget):
     def _make(self) -> None:
         self.header = Header(self._themes, self)
         self.progress = ProgressLine(self._themes, self)
-        self.facts = Facts(self._themes, _FACTS, self)
+        self.facts = Facts(self._themes, FACTS, self)
         self.strip = Text(self._themes, fonts.small(), "muted")
         self.empty = EmptyState(self._themes, self)
         self.empty_button = self.empty.button
@@ -349,7 +327,7 @@ class MonitorView(QWidget):
         self.refresh()
 
     def _show_problem(self, title: str, text: str) -> None:
-        self._problem = _Said("danger", f"{title}: {text.splitlines()[0] if text else ''}")
+        self._problem = Said("danger", f"{title}: {text.splitlines()[0] if text else ''}")
         self._offer_ways_on(self._bridge.state)
         action: Callable[[], None] | None = None
         words_of_action = ""
@@ -389,11 +367,11 @@ class MonitorView(QWidget):
     def refresh(self) -> None:
         """Show everything but the chart as it is now; cheap, and without effect while hidden."""
         state = self._bridge.state
-        self.header.show_state(state, self._detail(state))
+        self.header.show_state(state, detail(self._watched, self.history, state))
         if not self.isVisible():
             return
         self._choose_page(state)
-        self._show_facts(state)
+        show_facts(self.facts, self.progress, self.history, state)
         self._say(state)
         self.samples.refresh()
         waited = time.monotonic() - self._stop_asked_at
@@ -404,7 +382,12 @@ class MonitorView(QWidget):
         """Show what is most important now: all that a change of the design changes here."""
         if not self.isVisible():
             return
-        said = self._said(state)
+        if self._loading is not None:
+            said = Said("muted", f"Reading the record of this run: {self._loading:.0%}")
+        else:
+            said = most_important(
+                self.history, state, self._problem, self.refusal(), self._estimate
+            )
         self.strip.set_role(said.role)
         if said.text != self.strip.text():
             self.strip.setText(said.text)
@@ -431,63 +414,6 @@ class MonitorView(QWidget):
                 self.empty.show_busy(known.message, known.fraction)
         else:
             self.empty.show_waiting()
-
-    def _detail(self, state: RunState) -> str:
-        if state == "none" or self._watched is None:
-            return ""
-        started = self.history.started
-        place = f" on {started.device}, {started.precision}" if started is not None else ""
-        ending = ""
-        if state == "finished" and self.history.finished is not None:
-            ending = {"completed": "", "stopped": " · stopped by you",
-                      "early-stopping": " · stopped early: no better validation"}[
-                          self.history.finished.reason]  # fmt: skip
-        return f"{self._watched.title}{place}{ending}"
-
-    def _show_facts(self, state: RunState) -> None:
-        history, show = self.history, self.facts.show_fact
-        total, step = history.total_steps, history.step
-        show("step", f"{step:,}" if history.segments else readings.UNKNOWN,
-             "" if total is None else f"/ {total:,}")  # fmt: skip
-        self.progress.show_fraction(step / total if total else 0.0,
-                                    _PROGRESS_ROLES.get(state, "accent"))  # fmt: skip
-        live = state in ("running", "paused")
-        now = time.time() if state == "running" else history.last_time()
-        known = bool(history.segments)
-        show("elapsed", readings.duration(history.elapsed_s(now) if known else None))
-        show("left", readings.duration(history.remaining_s() if live else None))
-        show("memory", *readings.peak(predictions.peak_memory(history)))
-        tokens = 0 if history.started is None else history.started.tokens_per_step
-        show("speed", *readings.speeds(predictions.step_time(history), tokens))
-        last = history.last_step
-        show("tokens", readings.UNKNOWN if last is None else words.short_count(last.tokens))
-        epoch = history.epoch()
-        show("epoch", readings.UNKNOWN if epoch is None else f"{epoch:.2f}")
-
-    def _said(self, state: RunState) -> _Said:
-        """The most important thing to say now."""
-        if self._loading is not None:
-            return _Said("muted", f"Reading the record of this run: {self._loading:.0%}")
-        history = self.history
-        if history.failed is not None and state == "failed":
-            failed = history.failed
-            return _Said("danger", readings.sentences(failed.message, failed.advice))
-        if self._problem is not None:
-            return self._problem
-        verdict = broken_numbers(history) or rising_validation(history)
-        if verdict:
-            return _Said("warning", verdict)
-        live = state in ("preparing", "running", "paused")
-        if not live and self.refusal():
-            return _Said("warning", self.refusal())
-        if history.warnings and live:
-            return _Said("warning", history.warnings[-1].message)
-        beyond = predictions.beyond_range(history, live)
-        if live:
-            calm = "Closing this window does not stop the training."
-            return _Said("muted", beyond or calm)
-        estimate = f"Predicted for this design: {self._estimate}" if self._estimate else ""
-        return _Said("muted", " ".join(text for text in (beyond, estimate) if text))
 
     # Export
 
