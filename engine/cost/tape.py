@@ -48,11 +48,6 @@ class Moment(NamedTuple):
     logits: int
     chunk: int = 0
 
-    @property
-    def whole(self) -> int:
-        """All that does not grow with the batch."""
-        return self.fixed + self.gradients + self.chunk
-
 
 class Matrices(NamedTuple):
     """Parameters of a linear layer: its matrix and its bias."""

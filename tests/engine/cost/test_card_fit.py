@@ -22,6 +22,11 @@ def test_memory_lies_in_banks(device: str, banks: int) -> None:
     assert banks_of(device) == banks
 
 
+def test_what_is_no_card_has_no_banks() -> None:
+    with pytest.raises(ValueError, match="not a Tenstorrent card"):
+        banks_of("cpu")
+
+
 def test_each_card_holds_what_its_chip_has() -> None:
     assert chip_memory("n300:1") == chip_memory("n150") == 12 * 1_072_693_184
     with pytest.raises(ValueError, match="not a Tenstorrent card"):
@@ -55,3 +60,11 @@ def test_a_model_whose_weights_alone_are_too_large_has_no_way_out() -> None:
     with pytest.raises(SpecError, match="the model is too large for it") as caught:
         check_memory(model, RUN.replace(batch_size=2))
     assert caught.value.fix == {}
+
+
+def test_where_blocks_are_computed_again_already_batches_shrink() -> None:
+    run = RUN.replace(gradient_checkpointing=True, batch_size=16_384)
+    with pytest.raises(SpecError, match="training needs") as caught:
+        check_memory(SPEC, run)
+    assert set(caught.value.fix) == {"batch_size"}
+    check_memory(SPEC, run.replace(**caught.value.fix))

@@ -118,7 +118,7 @@ def test_a_sample_longer_than_what_is_learned_from_can_be_the_fullest() -> None:
     run = RUN.replace(batch_size=1, seq_len=32, prompts=("a" * 2_000,))
     memory = training_memory(spec, run)
     assert memory.peak_phase == SAMPLING
-    assert memory.peak_bytes == card_peak(spec, run, 1)
+    assert memory.peak_bytes == card_peak(spec, run, 1) == sum(memory.at_peak.values())
     assert memory.peak_bytes > card_peak(spec, run.replace(**BRIEF), 1)
 
 

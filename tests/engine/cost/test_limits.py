@@ -9,7 +9,11 @@ import pytest
 
 from benchmarks.memory_formula import random_design, random_run
 from engine.cost import limits
+from engine.cost.chips import as_used
+from engine.cost.memory import peak_of_batch
 from engine.devices.card import load_cards
+from engine.presets import preset
+from engine.run_spec import RunSpec
 
 
 def test_what_cannot_hold_its_weights_is_told_without_following_the_step(
@@ -28,3 +32,14 @@ def test_what_cannot_hold_its_weights_is_told_without_following_the_step(
                 assert limits.largest_batch(spec, run, card) == quick
             told.add(quick > 0)
     assert told == {True, False}
+
+
+def test_the_largest_batch_by_tt_train_fits_and_no_larger_one() -> None:
+    spec = preset("nano-trickster").model
+    run = RunSpec(card_backend="tt-train", precision="bf16-mixed", device="n150")
+    card = next(card for card in load_cards() if card.name == "n150")
+    largest = limits.largest_batch(spec, run, card)
+    room = limits.room_bytes(as_used(card, run))
+    assert room is not None
+    assert 1 < largest < 10_000
+    assert peak_of_batch(spec, run, largest) <= room < peak_of_batch(spec, run, largest + 1)
