@@ -70,6 +70,9 @@ def test_presets_too(name: str, checkpointing: bool) -> None:
     run = run.replace(gradient_checkpointing=checkpointing)
     expected = graph_peak_memory(design.model, run, 12).peak_bytes
     assert peak_of_batch(design.model, run, run.batch_size) == expected
+    for batch in (1, run.batch_size):
+        at_peak = card_course(design.model, run).at_peak(batch)
+        assert at_peak.bytes == sum(at_peak.kinds.values()) == card_peak(design.model, run, batch)
 
 
 @settings(deadline=None, max_examples=40)
@@ -119,6 +122,9 @@ def test_a_sample_longer_than_what_is_learned_from_can_be_the_fullest() -> None:
     memory = training_memory(spec, run)
     assert memory.peak_phase == SAMPLING
     assert memory.peak_bytes == card_peak(spec, run, 1) == sum(memory.at_peak.values())
+    fullest = card_course(spec, run).at_peak(1)
+    assert fullest.bytes == sum(fullest.kinds.values()) == memory.peak_bytes
+    assert fullest.kinds == memory.at_peak
     assert memory.peak_bytes > card_peak(spec, run.replace(**BRIEF), 1)
 
 
