@@ -163,3 +163,21 @@ def test_by_tt_train_it_is_that_estimate() -> None:
     assert memory.peak_phase == "backward of the last block"
     for phase in memory.phases:
         assert sum(phase.kinds.values()) == phase.bytes
+
+
+@pytest.mark.parametrize("layers", [1, 2, 5])
+@pytest.mark.parametrize("wide", [{}, {"vocab_size": 20_000}, {"mlp_dim": 4_096}])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16", "fp32"])
+@pytest.mark.parametrize("tied", [False, True])
+def test_small_batches_are_fullest_while_weights_are_looked_up_or_updated(
+    layers: int, wide: dict[str, Value], optimizer: str, precision: str, tied: bool
+) -> None:
+    spec = small(num_layers=layers, max_seq_len=32, tied_embeddings=tied).replace(**wide)
+    run = RUN.replace(batch_size=1, optimizer=optimizer, precision=precision, **BRIEF)
+    at_peak = card_course(spec, run).at_peak(1)
+    expected = graph_peak_memory(spec, run, 12).peak_bytes
+    assert at_peak.bytes == sum(at_peak.kinds.values()) == expected
+    assert min(at_peak.kinds.values()) >= 0
+    for phase in training_memory(spec, run).phases:
+        assert sum(phase.kinds.values()) == phase.bytes <= expected
