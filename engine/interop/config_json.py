@@ -89,7 +89,7 @@ def differences(config: Config) -> tuple[str, ...]:
         found.append("GELU is its tanh approximation")
     if kind == "gemma":
         found.append("embeddings are multiplied by √hidden and norms scale by 1 + weight")
-    rope = _rope_type(config)
+    rope = "default" if kind == "gpt2" else _rope_type(config)  # GPT-2's positions are learned
     if rope not in ("default", *_SCALINGS):
         found.append(f"rotary scaling of the kind {_brief(rope)} is left out")
     unknown = ("scale_attn_by_inverse_layer_idx", "attn_logit_softcapping")

@@ -183,6 +183,13 @@ def test_no_config_whatever_ends_otherwise(kind: object, values: dict[str, objec
     differences(config)
 
 
+@pytest.mark.parametrize("rotary", [[], 3, {"rope_type": "longrope"}])
+def test_a_gpt2_has_no_rotary_positions_whatever_its_config_says(rotary: object) -> None:
+    config = GPT2 | {"rope_parameters": rotary}
+    assert from_config(config) == from_config(GPT2)
+    assert differences(config) == differences(GPT2)
+
+
 @pytest.mark.parametrize("config", [TINYLLAMA, GPT2, QWEN, GEMMA, MISTRAL])
 def test_configs_survive_json(config: dict[str, object]) -> None:
     assert from_config(json.loads(json.dumps(config))) == from_config(config)
