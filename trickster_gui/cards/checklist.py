@@ -12,7 +12,6 @@ from PySide6.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QLabel,
-    QPushButton,
     QTextBrowser,
     QVBoxLayout,
     QWidget,
@@ -24,6 +23,7 @@ from trickster_gui.cards.environment import EnvironmentMaker
 from trickster_gui.cards.python_row import PythonRow
 from trickster_gui.cards.readiness import CardReadiness
 from trickster_gui.controls import fonts
+from trickster_gui.controls.buttons import dialog_button
 from trickster_gui.controls.text import Text
 from trickster_gui.theme import Theme, ThemeSource
 
@@ -77,20 +77,12 @@ class Checklist(QDialog):
         self.row.make_wanted.connect(self._make_environment)
         self.row.cancel_wanted.connect(self._maker.cancel)
         self.row.choose_wanted.connect(self._choose_python)
-        self.copy = self._button("Copy", "Copy the whole list as text")
+        self.copy = dialog_button("Copy", "Copy the whole list as text", self)
         self.copy.clicked.connect(self._copy)
-        self.check = self._button("Check again", "Check everything again")
+        self.check = dialog_button("Check again", "Check everything again", self)
         self.check.clicked.connect(self._check_again)
-        self.done_button = self._button("Close", "Close this list")
+        self.done_button = dialog_button("Close", "Close this list", self)
         self.done_button.clicked.connect(self.close)
-
-    def _button(self, words: str, name: str) -> QPushButton:
-        button = QPushButton(words, self)
-        button.setFont(fonts.base())
-        button.setAccessibleName(name)
-        button.setToolTip(name)
-        button.setAutoDefault(False)
-        return button
 
     def _arrange(self) -> None:
         buttons = QHBoxLayout()

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWi
 from engine.devices.preflight import Preflight
 from trickster_gui.cards.environment import MakingState, could_help, promise, words
 from trickster_gui.controls import fonts
+from trickster_gui.controls.buttons import dialog_button
 from trickster_gui.controls.progress_line import ProgressLine
 from trickster_gui.controls.text import Text
 from trickster_gui.theme import ThemeSource
@@ -56,11 +57,8 @@ class PythonRow(QWidget):
         self._arrange()
 
     def _button(self, name: str, texts: tuple[str, ...]) -> QPushButton:
-        button = QPushButton(self)
-        button.setFont(fonts.base())
-        button.setAccessibleName(name)
-        button.setToolTip(name)
-        button.setAutoDefault(False)
+        button = dialog_button("", name, self)
+        button.setAccessibleName(name)  # its words change
         width = 0
         for text in texts:  # as wide as the longest, so that nothing moves when it changes
             button.setText(text)

@@ -1,16 +1,27 @@
-"""Buttons that carry an icon drawn in the theme's colours."""
+"""Buttons of dialogs, and buttons that carry an icon drawn in the theme's colours."""
 
 from __future__ import annotations
 
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QAbstractButton, QSizePolicy, QWidget
+from PySide6.QtWidgets import QAbstractButton, QPushButton, QSizePolicy, QWidget
 
 from trickster_gui.controls import fonts
 from trickster_gui.controls.icons import draw_icon
 from trickster_gui.theme import ThemeSource
 
 _ICON_PX = 16
+
+
+def dialog_button(words: str, tip: str, parent: QWidget) -> QPushButton:
+    """A button of a dialog, which Return does not press; ``tip`` says what it does."""
+    button = QPushButton(words, parent)
+    button.setFont(fonts.base())
+    button.setAccessibleName(words)
+    button.setAccessibleDescription(tip)
+    button.setToolTip(tip)
+    button.setAutoDefault(False)
+    return button
 
 
 class IconButton(QAbstractButton):

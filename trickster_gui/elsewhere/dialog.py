@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
-    QPushButton,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
@@ -23,7 +22,7 @@ from engine.parameter import SpecError, Value
 from engine.run_spec import RunSpec, run_parameters
 from trickster_gui.cards.readiness import CardReadiness
 from trickster_gui.controls import fonts
-from trickster_gui.controls.buttons import IconButton
+from trickster_gui.controls.buttons import IconButton, dialog_button
 from trickster_gui.controls.search_list import Entry, SearchList
 from trickster_gui.controls.segments import Segments
 from trickster_gui.controls.text import Text
@@ -110,9 +109,9 @@ class ElsewhereDialog(QDialog):
         self.findings = FindingList(self._themes, self)
         self.findings.setMinimumHeight(_FINDINGS_PX)
         self.findings.acted.connect(self._act)
-        self.cancel = self._button("Cancel", "Leave the run as it is")
+        self.cancel = dialog_button("Cancel", "Leave the run as it is", self)
         self.cancel.clicked.connect(self.close)
-        self.go = self._button("Go on", "Go on with the run so")
+        self.go = dialog_button("Go on", "Go on with the run so", self)
         self.go.setProperty("primary", True)
         self.go.setDefault(True)
         self.go.clicked.connect(self._go)
@@ -128,14 +127,6 @@ class ElsewhereDialog(QDialog):
             button.setAccessibleDescription(parameter.help)
         made.chosen.connect(lambda key: self._change(**{name: key}))
         return made
-
-    def _button(self, words: str, tip: str) -> QPushButton:
-        button = QPushButton(words, self)
-        button.setFont(fonts.base())
-        button.setAccessibleName(words)
-        button.setToolTip(tip)
-        button.setAutoDefault(False)
-        return button
 
     def _arrange(self) -> None:
         form = QGridLayout()
