@@ -141,8 +141,7 @@ def launch(
     moved = {"device": device, "precision": precision, "card_backend": card_backend}
     changes = {name: value for name, value in moved.items() if value is not None}
     wanted = record.run.replace(**changes)
-    if directory.worker_alive():
-        raise RunDirectoryError(f"a worker is on {directory.path} already")
+    directory.require_no_worker()
     if not resume and directory.events_file.exists():
         raise RunDirectoryError(f"{directory.path} was started before: resume it")
     named = None if interpreter is None else Path(interpreter)

@@ -147,6 +147,11 @@ class RunDirectory:
         lock.release()
         return False
 
+    def require_no_worker(self) -> None:
+        """Raise RunDirectoryError where a worker holds this run."""
+        if self.worker_alive():
+            raise RunDirectoryError(f"a worker is on {self.path} already")
+
     def lock(self) -> filelock.BaseFileLock:
         """Take the run for this worker until the process ends or the lock is released.
 

@@ -14,7 +14,7 @@ from engine.devices.card import card_name
 from engine.devices.preflight import Preflight
 from engine.going_on import MOVED, going_on, steps_problem
 from engine.parameter import SpecError
-from engine.run_directory import RunDirectory, RunDirectoryError, RunRecord
+from engine.run_directory import RunDirectory, RunRecord
 from engine.run_spec import RunSpec, check_run, run_parameters
 
 HELP = "go on with a run from its newest checkpoint"
@@ -84,8 +84,7 @@ def _say_whether(
     as_json: bool,
 ) -> int:  # fmt: skip
     """Print whether the run could go on as ``wanted``, on one line; status 2: it could not."""
-    if directory.worker_alive():
-        raise RunDirectoryError(f"a worker is on {directory.path} already")
+    directory.require_no_worker()
     from engine.training.segments import next_segment
 
     try:
@@ -105,7 +104,8 @@ def _say_whether(
 
 def _possible(wanted: RunSpec) -> str:
     by = f" by {wanted.card_backend}" if card_name(wanted.device) else ""
-    return f"it can go on on {wanted.device}{by} in {wanted.precision}, up to step {wanted.steps:,}"
+    how = f"device {wanted.device}{by}, precision {wanted.precision}"
+    return f"it can go on: {how}, up to step {wanted.steps:,}"
 
 
 def _check_torch(run: RunSpec) -> None:

@@ -180,7 +180,9 @@ def test_whether_a_run_could_go_on_is_told_and_nothing_is_changed(
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     check = ["resume", str(run), "--check"]
     assert main([*check, "--steps", "8", "--precision", "bf16-mixed"]) == 0
-    assert capsys.readouterr().out == "it can go on on cpu in bf16-mixed, up to step 8\n"
+    assert capsys.readouterr().out == (
+        "it can go on: device cpu, precision bf16-mixed, up to step 8\n"
+    )
     assert main([*check, "--steps", "8", "--json"]) == 0
     assert answer(capsys) == {"possible": True}
     assert main([*check, "--json"]) == 2
