@@ -20,9 +20,9 @@ def ready_card(model: ModelSpec, run: RunSpec) -> Preflight | None:
     where something is missing. Takes seconds for a card, nothing for other devices.
     """
     report = require_ready(model, run)
-    if report is not None:
-        for problem in card_problems(model, run):
-            raise problem
+    problems = () if report is None else card_problems(model, run)
+    if problems:
+        raise problems[0]
     return report
 
 
@@ -33,9 +33,9 @@ def suited(arguments: argparse.Namespace, run: RunSpec) -> tuple[RunSpec, str]:
     typed = getattr(arguments, "precision", None) is not None or any(
         text.startswith("precision=") for text in arguments.settings
     )
-    if typed or not card_name(run.device) or all(p.id != arguments.spec for p in load_presets()):
-        return run, ""
-    found = suited_to_cards(run)
+    is_preset = any(entry.id == arguments.spec for entry in load_presets())
+    open_to_change = is_preset and bool(card_name(run.device)) and not typed
+    found = suited_to_cards(run) if open_to_change else run
     if found == run:
         return run, ""
     return found, (

@@ -14,7 +14,8 @@ from engine.cost.card_memory import as_counted
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
 
-_OF_FACTOR = 5  # operations that make the factor of engine.card_graph.optimizers.clip
+# Operations that make the factor of engine.card_graph.optimizers.clip; a test counts the calls.
+_OF_FACTOR = 5
 
 
 class _Counts(NamedTuple):
