@@ -15,6 +15,7 @@ def application(qtbot: QtBot) -> Iterator[object]:
     from PySide6.QtWidgets import QApplication
 
     from trickster_gui.app import Application, prepare
+    from trickster_gui.bridge import follower
 
     running = QApplication.instance()
     assert isinstance(running, QApplication)
@@ -24,5 +25,9 @@ def application(qtbot: QtBot) -> Iterator[object]:
     qtbot.waitUntil(lambda: opened.window.isVisible() and opened.window.around.complete)
     yield opened
     opened.close()
+    # A worker outlives the window: one that is about to end is waited for, or Python tells of it.
+    for left in follower._left_running:
+        left.wait(timeout=20)
+    follower._left_running.clear()
     # A window left alive would be styled again with every later one.
     QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
