@@ -8,40 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from engine.devices.check import Check
 from engine.devices.host_checks import Places
 from engine.devices.preflight import (
     CardNotReadyError,
-    Preflight,
     design_checks,
-    preflight,
     require_ready,
 )
 from engine.parameter import SpecError
 from engine.run_spec import RunSpec
 from engine.spec import ModelSpec
 from tests.engine.devices import stand_in
-from tests.engine.devices.recorded import device, driver_tree, on_path, program
+from tests.engine.devices.checklists import named, no_tools, python, report
+from tests.engine.devices.recorded import device, driver_tree, program
 
-
-@pytest.fixture(autouse=True)
-def _plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No tools of Tenstorrent."""
-    on_path(monkeypatch.setenv, tmp_path / "bin")
-
-
-@pytest.fixture
-def python(tmp_path: Path) -> Path:
-    return stand_in.python(tmp_path / "python")
-
-
-def report(places: Places, python: Path, device: str = "n150:0", **environment: str) -> Preflight:
-    return preflight(device, python=python, places=places, environment=environment)
-
-
-def named(found: Preflight, name: str) -> Check:
-    (check,) = (check for check in found.checks if check.name == name)
-    return check
+__all__ = ["no_tools", "python"]  # fixtures
 
 
 def test_a_machine_that_has_everything(tmp_path: Path, python: Path) -> None:
@@ -291,130 +271,6 @@ def test_the_wrong_ttml_is_warned_of_and_stops_nothing(tmp_path: Path) -> None:
     assert "pip uninstall ttml" in check.advice
     (tmp_path / "p" / "site" / "ttml" / "models").mkdir()
     assert named(report(stand_in.ready_places(tmp_path / "again"), python), "ttml").state == "ok"
-
-
-# By tt-train
-
-
-def by_tt_train(places: Places, python: Path, **environment: str) -> Preflight:
-    return preflight(
-        "n150:0", backend="tt-train", python=python, places=places, environment=environment
-    )
-
-
-def test_tt_train_needs_its_ttml(tmp_path: Path, python: Path) -> None:
-    places = stand_in.ready_places(tmp_path)
-    found = by_tt_train(places, python)
-    assert [check.name for check in found.blocking] == ["ttml"]
-    check = named(found, "ttml")
-    assert check.title == "tt-train's ttml"
-    assert "built from source together with tt-metal" in check.advice
-    assert "preflight --device n150:0 --card-backend tt-train --python PATH" in check.advice
-    assert "card_backend = ttnn" in check.advice
-    assert found.summary() == (
-        "cannot train on n150:0 by tt-train: ttml is not installed in the worker's Python"
-    )
-    assert report(places, python).ready, "our own graph takes no notice of it"
-
-
-def test_a_machine_that_has_everything_for_tt_train(tmp_path: Path) -> None:
-    python = stand_in.python_of_tt_train(tmp_path / "python")
-    found = by_tt_train(stand_in.ready_places(tmp_path), python)
-    assert found.ready
-    assert (found.backend, found.interpreter) == ("tt-train", python)
-    assert found.summary() == "training on n150:0 by tt-train can start"
-    assert (named(found, "ttml").state, named(found, "ttml").needed) == ("ok", True)
-    verified = named(found, "verified")
-    assert (verified.state, verified.found) == ("unknown", "not yet verified on hardware")
-
-
-@pytest.mark.parametrize(
-    ("source", "said"),
-    [
-        (None, "another package of that name"),
-        ("import _nothing", "ttml cannot be imported: ModuleNotFoundError"),
-    ],
-)
-def test_a_ttml_that_is_of_no_use_stops_tt_train(
-    tmp_path: Path, source: str | None, said: str
-) -> None:
-    python = stand_in.python_of_tt_train(tmp_path / "python")
-    ttml = tmp_path / "python" / "site" / "ttml"
-    if source is None:
-        (ttml / "models").rmdir()
-    else:
-        (ttml / "__init__.py").write_text(source)
-    found = by_tt_train(stand_in.ready_places(tmp_path), python)
-    assert [check.name for check in found.blocking] == ["ttml"]
-    assert said in found.blocking[0].found
-
-
-def test_nobody_is_told_to_put_a_wheel_s_ttnn_beside_ttml(tmp_path: Path) -> None:
-    python = stand_in.python(tmp_path / "python", {"numpy": "2.2.6"})
-    found = by_tt_train(stand_in.ready_places(tmp_path), python)
-    assert {check.name for check in found.blocking} == {"packages", "ttnn", "numpy", "ttml"}
-    assert "pip install ttnn" not in found.text()
-    assert "tenstorrent-env" not in found.text()
-
-
-def test_the_compiler_that_tt_metal_carries_is_found_by_its_python(tmp_path: Path) -> None:
-    python = stand_in.tt_metal(tmp_path / "metal", stand_in.python_of_tt_train(tmp_path / "python"))
-    places = replace(stand_in.ready_places(tmp_path), compiler=tmp_path / "none")
-    check = named(by_tt_train(places, python), "sfpi")
-    assert check.state == "missing"
-    assert str(tmp_path / "metal" / "runtime" / "sfpi") in check.found
-    assert "install_dependencies.sh" in check.advice
-    carried = tmp_path / "metal" / "runtime" / "sfpi" / "compiler" / "bin"
-    carried.mkdir(parents=True)
-    (carried / "riscv-tt-elf-g++").write_text("")
-    assert by_tt_train(places, python).ready
-
-
-def test_what_tt_train_cannot_train_is_on_its_list_and_what_it_computes_otherwise() -> None:
-    run = RunSpec(device="n300:0", card_backend="tt-train", batch_size=3)
-    (found,) = design_checks(ModelSpec(), run)
-    assert found.found.startswith("batch_size: 3 sequences cannot be shared evenly among the 2")
-    (fine,) = design_checks(ModelSpec(), run.replace(batch_size=4))
-    assert (fine.state, fine.found) == ("ok", "can be trained by tt-train")
-    assert "it computes in bf16" in fine.advice
-
-
-# Without a card
-
-
-def test_a_simulator_takes_the_place_of_a_card(tmp_path: Path, python: Path) -> None:
-    places = replace(
-        Places(*(tmp_path / "nowhere" for _ in range(9))),
-        compiler=stand_in.ready_places(tmp_path).compiler,
-    )
-    simulator = tmp_path / "simulator.so"
-    variables = {
-        "TT_METAL_SIMULATOR": str(simulator), "TT_METAL_SLOW_DISPATCH_MODE": "1",
-        "TT_METAL_DISABLE_SFPLOADMACRO": "1",
-    }  # fmt: skip
-    found = report(places, python, **variables)
-    assert "does not exist" in named(found, "card").found
-    simulator.write_text("")
-    found = report(places, python, **variables)
-    assert "soc_descriptor.yaml cannot be read" in named(found, "card").found
-    descriptor = tmp_path / "soc_descriptor.yaml"
-    descriptor.write_text("arch_name: WORMHOLE_B0\n")
-    assert report(places, python, **variables).ready
-    descriptor.write_text("arch_name: BLACKHOLE\n")
-    found = report(places, python, **variables)
-    assert named(found, "card").found == "the simulated chip is a Blackhole, no chip of n150:0"
-    assert "Choose p150:0" in named(found, "card").advice
-    descriptor.write_text("arch_name: WORMHOLE_B0\n")
-    del variables["TT_METAL_SLOW_DISPATCH_MODE"]
-    found = report(places, python, **variables)
-    assert "export TT_METAL_SLOW_DISPATCH_MODE=1" in named(found, "card").advice
-
-
-def test_a_mock_device_is_never_taken_for_a_card(tmp_path: Path, python: Path) -> None:
-    found = report(
-        stand_in.ready_places(tmp_path), python, TT_METAL_MOCK_CLUSTER_DESC_PATH="/x.yaml"
-    )
-    assert [check.name for check in found.blocking] == ["mock"]
 
 
 # Starting

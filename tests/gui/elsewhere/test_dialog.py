@@ -22,6 +22,7 @@ from tests.engine.training.tiny import events
 from tests.gui.elsewhere.conftest import Show
 from trickster_gui.app import Application
 from trickster_gui.elsewhere.dialog import ElsewhereDialog
+from trickster_gui.theme import Choice
 
 # The offscreen platform says so whenever a list or a dialog is placed.
 pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
@@ -244,8 +245,9 @@ def test_three_findings_have_room_in_both_themes(
     state = application.cards.readiness.state
     qtbot.waitUntil(lambda: state("n150:0").report is not None, timeout=60_000)
     assert len(texts(dialog)) == 3
-    for theme in ("light", "dark"):
-        application.themes.choose(theme)  # type: ignore[arg-type]
+    themes: tuple[Choice, ...] = ("light", "dark")
+    for theme in themes:
+        application.themes.choose(theme)
         QApplication.processEvents()
         for line in dialog.findings.lines:
             assert line.text.height() >= line.text.heightForWidth(line.text.width())

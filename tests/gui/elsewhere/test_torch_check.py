@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 from pytestqt.qtbot import QtBot
 
 from engine.run_directory import RunDirectory
 from trickster_gui.app import Application
+from trickster_gui.bridge import Elsewhere, Task
+from trickster_gui.bridge.background import OnDone, OnError
 from trickster_gui.elsewhere.torch_check import TorchCheck
 
 
@@ -46,12 +51,15 @@ def test_each_is_asked_for_once(application: Application, ended: RunDirectory) -
     asked = []
     bridge = application.bridge
 
-    def count(*arguments: object) -> object:
-        asked.append(arguments)
-        return bridge.run_in_background(lambda: None, lambda _: None, lambda _: None)
+    def count(
+        path: Path, elsewhere: Elsewhere, steps: int, on_line: Callable[[str], None],
+        on_done: OnDone, on_error: OnError, /,
+    ) -> Task:  # fmt: skip
+        asked.append((path, elsewhere))
+        return bridge.run_in_background(lambda: None, lambda _: None, on_error)
 
-    check = TorchCheck(count, ended.path, application)  # type: ignore[arg-type]
+    check = TorchCheck(count, ended.path, application)
     check.ask("cpu", "bf16")
     check.ask("cpu", "bf16")
     check.ask("cpu", "fp32")
-    assert len(asked) == 2
+    assert asked == [(ended.path, Elsewhere("cpu", "bf16")), (ended.path, Elsewhere("cpu", "fp32"))]

@@ -149,37 +149,31 @@ def test_a_run_that_the_card_cannot_hold_is_refused_before_it_is_opened() -> Non
     assert caught.value.fix["batch_size"] < 1 << 20
 
 
-def test_a_card_that_computes_nothing_is_closed_and_named() -> None:
-    closed = []
-
-    class Zeros(NumpyKernels):
-        def download(self, data: Any) -> Any:
-            return np.zeros_like(data)
-
-    @contextmanager
-    def mock(number: int) -> Iterator[Ops]:
-        try:
-            yield Ops(Zeros(), banks=12)
-        finally:
-            closed.append(number)
-
-    with pytest.raises(CardError, match=r"n150:0 failed its self-check: .* no working card"):
-        open_model(SPEC, RUN, mock)
-    assert closed == [0]
+class _Zeros(NumpyKernels):
+    def download(self, data: Any) -> Any:
+        return np.zeros_like(data)
 
 
-def test_another_card_than_the_chosen_one_is_closed_and_not_computed_on() -> None:
+@pytest.mark.parametrize(
+    ("ops", "said"),
+    [
+        (Ops(_Zeros(), banks=12), r"n150:0 failed its self-check: .* no working card"),
+        (Ops(NumpyKernels(), banks=8), r"n150:0 has 12 banks, .* opened has 8: it is another card"),
+    ],
+    ids=["computes nothing", "another card"],
+)
+def test_a_card_that_is_not_computed_on_is_closed_and_named(ops: Ops, said: str) -> None:
     closed = []
 
     @contextmanager
-    def blackhole(number: int) -> Iterator[Ops]:
+    def opening(number: int) -> Iterator[Ops]:
         try:
-            yield Ops(NumpyKernels(), banks=8)
+            yield ops
         finally:
             closed.append(number)
 
-    with pytest.raises(CardError, match=r"n150:0 has 12 banks, .* opened has 8: it is another"):
-        open_model(SPEC, RUN, blackhole)
+    with pytest.raises(CardError, match=said):
+        open_model(SPEC, RUN, opening)
     assert closed == [0]
 
 
