@@ -86,8 +86,8 @@ class Kernels(Protocol):
     """Arithmetic on data of one kind: numpy arrays, ttnn tensors, or nothing at all.
 
     The comments say which ttnn operation stands behind each. All were seen to compute what numpy
-    computes, in fp32 and bf16, on simulated Wormhole and Blackhole chips (LOG.md has the errors);
-    no real chip has run them yet.
+    computes, in fp32 and bf16 (embedding and masks in bf16), on simulated Wormhole and Blackhole
+    chips (LOG.md has the errors); no real chip has run them yet.
     """
 
     @property
